@@ -1,0 +1,3 @@
+.PHONY: check test quickstart
+check test quickstart:
+	python3 run.py $@

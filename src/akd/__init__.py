@@ -1,0 +1,37 @@
+"""akd: data-free adversarial knowledge distillation.
+
+>>> import akd
+>>> teacher = akd.load_teacher("teacher/")
+>>> result = akd.distill("teacher/", budget="10%", time="10m", out="runs/first")
+>>> print(akd.evaluate(result.student, "digits", teacher))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from akd.api import distill, evaluate, load_teacher
+    from akd.networks.classifier import Classifier, ModelCard
+    from akd.networks.design import design_student
+    from akd.networks.models import save_model
+
+_WHERE = {
+    "distill": "akd.api",
+    "load_teacher": "akd.api",
+    "design_student": "akd.networks.design",
+    "evaluate": "akd.api",
+    "save_model": "akd.networks.models",
+    "Classifier": "akd.networks.classifier",
+    "ModelCard": "akd.networks.classifier",
+}
+__all__ = ["Classifier", "ModelCard", "design_student", "distill", "evaluate", "load_teacher", "save_model"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: `import akd` stays light, and what distils never sees the package that reads data.
+    from importlib import import_module
+
+    if name not in _WHERE:
+        raise AttributeError(f"module 'akd' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

@@ -1,0 +1,5 @@
+import sys
+
+from akd.cli import main
+
+sys.exit(main())

@@ -1,0 +1,202 @@
+"""A run as a frozen record, read strictly: every key must exist, every value must be of its field's type."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from akd.errors import ConfigError, did_you_mean
+from akd.methods import METHODS, Method
+from akd.methods.default import Default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """How a network is named: a folder, file or form (see `akd.networks.models`), and what the file does not tell itself."""
+
+    source: str
+    arch: str | None = None
+    arguments: dict[str, Any] | None = None
+    weights: str | None = None
+    num_classes: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_size: tuple[int, ...] | None = None
+    label_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that decides a run's result. Give `student` or `budget`, and `steps` or `time` (seconds)."""
+
+    teacher: Source
+    student: str | None = None
+    budget: str | None = None
+    method: Method = field(default_factory=Default)
+    steps: int | None = None
+    time: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.student is None) == (self.budget is None):
+            raise ConfigError("name a student or give a budget, one of the two; e.g. --budget 10%")
+        if (self.steps is None) == (self.time is None):
+            raise ConfigError("say how long: --steps N or --time 10m, one of the two")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"--steps {self.steps} must be 1 or more")
+        if self.time is not None and not 0 < self.time < 1e9:
+            raise ConfigError(f"--time {self.time} must be a positive number of seconds; e.g. --time 10m")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed {self.seed} must be 0 or a positive whole number")
+
+
+def parse_time(text: str) -> float:
+    """'90', '90s', '10m', '1.5h' -> seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    digits, unit = (text[:-1], text[-1].lower()) if text[-1:].lower() in units else (text, "s")
+    try:
+        seconds = float(digits) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise ConfigError(f"cannot read the time {text!r}; write 90s, 10m or 1.5h")
+    return seconds
+
+
+def to_dict(run: Run) -> dict[str, Any]:
+    """Plain values only, the method with its name: what `config.yaml` holds and `from_dict` reads back."""
+    plain = dataclasses.asdict(run)
+    plain["method"] = {"name": run.method.name, **plain["method"]}
+    return typing.cast(dict[str, Any], _listed(plain))
+
+
+def to_yaml(run: Run) -> str:
+    return yaml.safe_dump(to_dict(run), sort_keys=False, allow_unicode=True)
+
+
+def from_dict(values: Mapping[str, Any]) -> Run:
+    """The Run that these nested values describe; ConfigError names the key that does not fit, and a near one."""
+    values = dict(values)
+    if "method" in values:
+        values["method"] = parse_method(values["method"])
+    if isinstance(values.get("teacher"), str):
+        values["teacher"] = {"source": values["teacher"]}
+    return _build(Run, values, "")
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not readable as YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(values, dict):
+        raise ConfigError("a run's config is a YAML mapping such as 'budget: 10%'")
+    return values
+
+
+def parse_method(given: Any) -> Method:
+    """A method from its name, or from {name: ..., knob: value, ...}."""
+    if isinstance(given, Method):
+        return given
+    values = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
+    name = values.pop("name", Default.name)
+    if name not in METHODS:
+        raise ConfigError(f"unknown method {name!r}{did_you_mean(str(name), METHODS)}; `akd methods` lists them")
+    return _build(METHODS[name], values, "method.")
+
+
+def set_dotted(values: dict[str, Any], assignment: str) -> None:
+    """Apply 'method.student_lr=0.05' to nested `values`; the right side is read as YAML."""
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"cannot read --set {assignment!r}; write --set method.student_lr=0.05")
+    for key in keys[:-1]:
+        inner = values.setdefault(key, {})
+        if isinstance(inner, str):  # `method: dfad` is short for {name: dfad}, `teacher: X` for {source: X}
+            inner = values[key] = {"name" if key == "method" else "source": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key!r} has no parts to set; see --print-config")
+        values = inner
+    try:
+        values[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot read the value of --set {assignment!r}; quote it as YAML") from error
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
+    """'key: old -> new' for every leaf in which two configs differ."""
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += difference(a, b, f"{where}{key}.")
+        elif a != b:
+            lines.append(f"{where}{key}: {a} -> {b}")
+    return lines
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _build(cls: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where.rstrip('.') or 'the config'} must be a mapping, not {values!r}; see --print-config")
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            known = ", ".join(fields)
+            raise ConfigError(f"unknown option {where}{key}{did_you_mean(str(key), fields)}; known here: {known}")
+    for key, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and key not in values:
+            raise ConfigError(f"{where}{key} is missing; give --{key}")
+    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        options = typing.get_args(kind)
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(option for option in options if option is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where}={value!r} must be a list; write [a, b, c]")
+        return tuple(_convert(typing.get_args(kind)[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}={value!r} must be a mapping")
+        return value
+    if dataclasses.is_dataclass(kind):
+        return value if isinstance(value, typing.cast(type, kind)) else _build(typing.cast(type, kind), value, where + ".")
+    return _scalar(kind, value, where)
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        if kind is float and value != value:
+            raise ConfigError(f"{where}={value!r} is not a number")
+        return value
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            return _scalar(float, float(value), where)  # YAML reads 1e-3 as a string
+        except (ValueError, OverflowError):
+            pass
+    if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise ConfigError(f"{where}={value!r} must be {kind.__name__}")

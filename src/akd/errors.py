@@ -1,0 +1,38 @@
+"""What a user can get wrong. Each message is one line that ends with the remedy; the command line prints it bare."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AkdError(Exception):
+    """The run failed for a reason the user can act on (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(AkdError):
+    """What was asked for cannot be understood or does not exist (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """An option, a value or a combination of them that cannot work."""
+
+
+class ModelError(UsageError):
+    """A teacher or model that cannot be found, read, or made to fit its architecture."""
+
+
+class DataError(UsageError):
+    """A test set that cannot be found or read."""
+
+
+class Diverged(AkdError):
+    """The run went wrong while it ran; the last good state is kept."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'dfad'?" where something known is close to `word`, else ''."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

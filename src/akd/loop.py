@@ -1,0 +1,197 @@
+"""The loop. Every method runs through it; it knows plans, not papers.
+
+while there is budget:
+    maker:    seek images on which the image loss is low             (one turn; the student looks on, frozen)
+    bank:     keep what was made
+    student:  for each of `student_steps`: draw images, alter them, ask the teacher, imitate it
+    report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from akd.errors import Diverged
+from akd.networks.classifier import Classifier
+from akd.networks.taps import Sight, stage_names, tapped
+from akd.objectives import logits
+from akd.objectives.terms import Seen, Terms, at, needs_of, total, wanted
+from akd.state import State
+from akd.synthesis.maker import Batch
+
+REPORT_EVERY = 50
+COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to run: student steps, or seconds of the loop's own time."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def progress(self, state: State) -> float:
+        done = state.step / self.steps if self.steps else state.seconds / (self.seconds or 1.0)
+        return min(done, 1.0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the run stands after `step` student steps. Losses are means since the report before; agreement is in percent.
+
+    images: the last images the student was shown [B, C, H, W] in 0..1, with what the teacher said of them [B].
+    """
+
+    step: int
+    seconds: float
+    progress: float
+    losses: dict[str, float]
+    agreement: float
+    probe_kl: float
+    images: Tensor = field(repr=False)
+    said: Tensor = field(repr=False)
+
+
+class Eyes:
+    """Both networks, tapped for what a table of losses needs."""
+
+    def __init__(self, state: State, terms: Terms):
+        self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
+        self.stages: dict[Classifier, tuple[str, ...]] = {}
+        for network in (state.teacher, state.student):
+            names = stage_names(network, network.card.input_size) if "stages" in self.needs else []
+            self.stages[network] = tuple(names)
+
+    def see(self, network: Classifier, images: Tensor, needs: frozenset[str]) -> Sight:
+        with tapped(network, needs, self.stages[network]) as look, self.state.runtime.autocast():
+            sight = look(images)
+        sight.logits = sight.logits.float()
+        return sight
+
+    def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        modules = dict(self.state.modules.items())
+        return total(self.terms, Seen(batch.images, batch.labels, teacher, student, progress, modules))
+
+
+def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The image loss, with its gradient open through the teacher and through the student."""
+    state = eyes.state
+    # Eval mode: in train mode the student's BatchNorm would drift toward unfinished images.
+    state.student.eval()
+    teacher = eyes.see(state.teacher, batch.images, eyes.needs)
+    student = eyes.see(state.student, batch.images, eyes.needs - {"bn"})
+    return eyes.weigh(batch, teacher, student, progress)
+
+
+def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Batch]:
+    """One step of the student toward the teacher; returns the terms and the images as shown, with the teacher's word."""
+    state = eyes.state
+    images = batch.images
+    for view in state.plan.views:
+        images = view(images, state.teacher, state.student)
+    with torch.no_grad():
+        teacher = eyes.see(state.teacher, images, eyes.needs - {"bn"})
+    student = eyes.see(state.student.train(), images, eyes.needs - {"bn"})
+    loss, terms = eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
+    optimiser = state.student_optimiser
+    for group in optimiser.param_groups:
+        group["lr"] = at(state.plan.optimiser.lr, progress)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if state.plan.optimiser.clip:
+        torch.nn.utils.clip_grad_norm_(state.trained, state.plan.optimiser.clip)
+    optimiser.step()
+    state.step += 1
+    state.update_average()
+    return {"student": loss.detach(), **terms}, Batch(images, teacher.logits.argmax(1))
+
+
+def next_batch(state: State) -> Batch:
+    """What the student sees next: a replayed part from the bank, a fresh part from the maker."""
+    plan = state.plan
+    fresh = plan.batch_size if not state.bank else round(plan.fresh * plan.batch_size)
+    parts = [plan.maker.draw(state.maker, fresh)] if fresh else []
+    if state.bank and fresh < plan.batch_size:
+        parts.append(Batch(*state.bank.draw(plan.batch_size - fresh)))
+    return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+
+
+@torch.no_grad()
+def look_at_probe(state: State) -> tuple[float, float]:
+    """Agreement in percent, and KL in nats, of the student handed over now with the teacher, on the frozen probe."""
+    images = state.probe.float() / 255
+    said, answer = state.teacher(images).float(), state.result.eval()(images).float()
+    return logits.agreement(answer, said).item(), logits.kl(answer, said).item()
+
+
+def check_health(state: State, losses: dict[str, float], agreement: float) -> None:
+    """Raise where the run has gone wrong: a number that is none, or agreement with the teacher lost for good."""
+    broken = [name for name, value in losses.items() if value != value or abs(value) == float("inf")]
+    if broken:
+        raise Diverged(f"diverged at step {state.step}: loss {broken[0]!r} is not a number; try a lower student_lr")
+    state.bad_probes = state.bad_probes + 1 if agreement < COLLAPSE_SHARE * state.best_agreement else 0
+    state.best_agreement = max(state.best_agreement, agreement)
+    if state.bad_probes >= COLLAPSE_PROBES:
+        raise Diverged(
+            f"collapsed by step {state.step}: agreement with the teacher on the probe fell from "
+            f"{state.best_agreement:.1f} % to {agreement:.1f} %; try another method or a lower student_lr"
+        )
+
+
+def turn_of_maker(eyes: Eyes, progress: float) -> None:
+    """Step 1 of the algorithm: the maker seeks images that teacher and student should both see."""
+    state, plan = eyes.state, eyes.state.plan
+
+    def judge(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return judge_images(eyes, batch, progress)
+
+    made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress)
+    if made.keep and state.bank:
+        state.bank.add(made.keep.images, made.keep.labels)
+    state.turn += 1
+    state.left = plan.student_steps if state.turn > plan.warmup_turns else 0
+    state.note({f"image/{name}": value for name, value in made.terms.items()})
+
+
+def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
+    """Distil until the budget is spent. Yields after every student step: a report now and then, else None.
+
+    The caller may save or stop whenever it is handed something. Raises Diverged where the run goes wrong.
+    """
+    image_eyes, student_eyes = Eyes(state, state.plan.image), Eyes(state, state.plan.student)
+    while (progress := budget.progress(state)) < 1.0:
+        began = time.monotonic()
+        with state.rng.here():
+            while state.left == 0:
+                turn_of_maker(image_eyes, progress)
+            terms, shown = student_step(student_eyes, next_batch(state), progress)
+        state.left -= 1
+        state.note(terms)
+        due = state.step % REPORT_EVERY == 0
+        state.seconds += time.monotonic() - began
+        yield report(state, budget, shown) if due or budget.progress(state) >= 1.0 else None
+
+
+def report(state: State, budget: Budget, shown: Batch) -> Report:
+    """Take stock: the window's mean losses, and how the student does on the probe."""
+    began = time.monotonic()
+    losses = {name: (value / count).item() for name, (value, count) in state.window.items()}
+    agreement, probe_kl = look_at_probe(state)
+    check_health(state, losses, agreement)
+    state.window = {}
+    state.seconds += time.monotonic() - began
+    return Report(
+        step=state.step,
+        seconds=state.seconds,
+        progress=budget.progress(state),
+        losses=losses,
+        agreement=agreement,
+        probe_kl=probe_kl,
+        images=shown.images,
+        said=shown.labels,
+    )

@@ -1,0 +1,73 @@
+"""A network together with what it needs to be used: classes, normalisation, input size. And its folder on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from akd.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What travels with the weights: `config.json` of a model folder, in timm's terms.
+
+    `input_size` is (channels, height, width); `mean` and `std` are per channel, for pixels in 0..1.
+    """
+
+    architecture: str
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: tuple[int, int, int]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    label_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std", "input_size", "label_names"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        channels = self.input_size[0] if len(self.input_size) == 3 else 0
+        if channels < 1 or min(self.input_size) < 1:
+            raise ModelError(f"input_size {self.input_size} is not (channels, height, width); give e.g. --input-size 3,32,32")
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise ModelError(
+                f"mean {self.mean} and std {self.std} must have one value for each of {channels} channels; "
+                "give --mean and --std anew"
+            )
+        if not all(s > 0 for s in self.std) or not all(m == m and abs(m) < 1e6 for m in self.mean):
+            raise ModelError(f"std {self.std} must be positive and mean {self.mean} finite; give --mean and --std anew")
+        if self.num_classes < 2:
+            raise ModelError(f"a classifier has two classes or more, not {self.num_classes}; check --num-classes")
+        if self.label_names is not None and len(self.label_names) != self.num_classes:
+            raise ModelError(f"{len(self.label_names)} label names for {self.num_classes} classes; give one for each")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+class Classifier(nn.Module):
+    """images [B, C, H, W] in 0..1 -> logits [B, K]. Normalisation is inside, so nobody can forget it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, card: ModelCard):
+        super().__init__()
+        self.net = net
+        self.card = card
+        self.register_buffer("mean", torch.tensor(card.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(card.std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net((images - self.mean) / self.std)
+
+    def freeze(self) -> Classifier:
+        """Eval mode, no parameter trains: what a teacher is. Returns itself."""
+        return self.eval().requires_grad_(False)

@@ -1,0 +1,100 @@
+"""What a network costs: parameters, multiply-accumulates, milliseconds on this CPU. Measuring leaves no trace in it."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from akd.errors import ModelError
+
+LATENCY_SECONDS = 0.3
+
+
+def parameters(net: nn.Module) -> int:
+    """Number of scalars in the parameters, frozen ones too, shared ones once; buffers are not counted."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def macs(net: nn.Module, input_size: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one forward pass of one image of `input_size` (C, H, W), in eval mode.
+
+    Convolutions, matrix products and attention count, half of torch's floating-point operations; elementwise work
+    (normalisation, activations, pooling) does not. Raises ModelError where the network does not take such an image.
+    """
+    with _undisturbed(net):
+        try:
+            # A twin, because a network that caches a tensor at its first call must not keep one without data.
+            twin = copy.deepcopy(net).to("meta")
+            with torch.device("meta"):
+                return _count(twin, _images(twin, 1, input_size))
+        except Exception:  # It looks at values or cannot be copied, which foreign code tells in many ways: run it.
+            return _count_for_real(net, input_size)
+
+
+def latency(net: nn.Module, input_size: tuple[int, ...], batch: int = 1, repeats: int = 100) -> float:
+    """Median milliseconds of a forward pass of `batch` images of `input_size` (C, H, W) on the CPU, in eval mode.
+
+    Uses torch's current number of threads. One pass warms up and one is always timed; no pass starts after 0.3 s.
+    """
+    if any(p.device.type != "cpu" for p in net.parameters()):
+        net = copy.deepcopy(net).cpu()
+    end = time.perf_counter() + LATENCY_SECONDS
+    seconds: list[float] = []
+    with _undisturbed(net):
+        images = _images(net, batch, input_size)
+        net(images)
+        while not seconds or (len(seconds) < repeats and time.perf_counter() < end):
+            start = time.perf_counter()
+            net(images)
+            seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
+
+
+@contextmanager
+def _undisturbed(net: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; every module's own mode and the CPU's random state are as before afterwards."""
+    modes = [(module, module.training) for module in net.modules()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            for module, _ in modes:
+                module.training = False
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+def _images(net: nn.Module, batch: int, input_size: tuple[int, ...]) -> Tensor:
+    """Grey images [batch, C, H, W] of the network's own number type, where the network is."""
+    like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.full((batch, *input_size), 0.5, dtype=like.dtype, device=like.device)
+
+
+def _count(net: nn.Module, images: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        net(images)
+    return int(counter.get_total_flops()) // 2
+
+
+def _count_for_real(net: nn.Module, input_size: tuple[int, ...]) -> int:
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        # The counter does not see into fused attention, so it is done in the open.
+        torch.backends.mha.set_fastpath_enabled(False)
+        with sdpa_kernel(SDPBackend.MATH):
+            return _count(net, _images(net, 1, input_size))
+    except Exception as error:
+        shape = ",".join(map(str, input_size))
+        reason = str(error).strip().partition("\n")[0]
+        told = f"the network takes no image of {shape} ({reason}); give its size, e.g. --input-size 3,32,32"
+        raise ModelError(told) from None
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

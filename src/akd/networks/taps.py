@@ -1,0 +1,93 @@
+"""Looking inside a network while it runs: what it saw comes back as a value, and nothing is left on the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEEDS = frozenset({"bn", "feature", "stages"})
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass
+class Sight:
+    """What a network said of a batch, and what was asked of its inside.
+
+    logits: [B, K]; feature: [B, D], the input of the last linear layer ("feature");
+    stages: feature maps [B, C, H, W], the last one at each resolution ("stages");
+    bn: each BatchNorm layer that keeps statistics, with its input ("bn").
+    """
+
+    logits: Tensor
+    feature: Tensor | None = None
+    stages: list[Tensor] = field(default_factory=list)
+    bn: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """The BatchNorm layers that carry statistics of the data the network was trained on."""
+    return [m for m in network.modules() if isinstance(m, BATCH_NORM) and m.running_mean is not None]
+
+
+def last_linear(network: nn.Module) -> nn.Linear | None:
+    """The classifier's last linear layer, in the order of definition; None where there is none."""
+    linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    return linears[-1] if linears else None
+
+
+def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[str]:
+    """The modules that give the last feature map at each resolution, from fine to coarse; found by running it once."""
+    outputs: list[tuple[str, torch.Size]] = []
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] * output.shape[-2] > 1:
+                outputs.append((name, output.shape[-2:]))
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name)) for name, module in network.named_modules() if name]
+    modes = {module: module.training for module in network.modules()}
+    anchor = next(network.parameters())
+    try:
+        with torch.no_grad():
+            network.eval()(torch.full((1, *input_size), 0.5, device=anchor.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    last = {shape: name for name, shape in outputs}
+    return list(last.values())
+
+
+@contextmanager
+def tapped(
+    network: nn.Module, needs: frozenset[str] = frozenset(), stages: tuple[str, ...] = ()
+) -> Iterator[Callable[[Tensor], Sight]]:
+    """`with tapped(net, {"bn"}) as see: seen = see(images)`; `stages` are module names from `stage_names`."""
+    caught: dict[str, Any] = {"bn": [], "stages": [], "feature": None}
+    handles = []
+    if "bn" in needs:
+        for module in batch_norms(network):
+            handles.append(module.register_forward_pre_hook(lambda m, x: caught["bn"].append((m, x[0]))))
+    if "feature" in needs and (linear := last_linear(network)) is not None:
+        handles.append(linear.register_forward_pre_hook(lambda _, x: caught.update(feature=x[0])))
+    if "stages" in needs:
+        for name in stages:
+            handles.append(network.get_submodule(name).register_forward_hook(lambda _, __, y: caught["stages"].append(y)))
+
+    def see(images: Tensor) -> Sight:
+        caught.update(bn=[], stages=[], feature=None)
+        return Sight(network(images), caught["feature"], caught["stages"], caught["bn"])
+
+    try:
+        yield see
+    finally:
+        for handle in handles:
+            handle.remove()

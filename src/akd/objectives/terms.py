@@ -1,0 +1,85 @@
+"""How losses are named, weighed and added: a method is a table of these.
+
+A term reads what was seen (`Seen`) and returns a scalar. Weights may follow a schedule over the run's progress. A term
+whose weight is zero throughout is never computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from akd.networks.taps import Sight
+
+Schedule = float | tuple[tuple[float, float], ...]
+"""A constant, or points (progress 0..1, value) joined by straight lines and held flat outside."""
+
+
+def at(schedule: Schedule, progress: float) -> float:
+    """The schedule's value at `progress` (0 at the start of the run, 1 at its end)."""
+    if isinstance(schedule, (int, float)):
+        return float(schedule)
+    before = schedule[0]
+    for point in schedule:
+        if progress < point[0]:
+            share = (progress - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
+            return before[1] + max(share, 0.0) * (point[1] - before[1])
+        before = point
+    return before[1]
+
+
+def never(schedule: Schedule) -> bool:
+    """True where the weight is zero from start to end."""
+    values = (schedule,) if isinstance(schedule, (int, float)) else (value for _, value in schedule)
+    return not any(values)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One batch as both networks saw it.
+
+    images: [B, C, H, W] in 0..1; labels: [B], the class asked of the maker (None where none was asked);
+    teacher, student: what each said and, where a term needs it, what it computed on the way;
+    modules: what terms train together with the student (adapters, heads), by name; progress: 0..1.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    teacher: Sight
+    student: Sight
+    progress: float = 0.0
+    modules: Mapping[str, nn.Module] | None = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """`weight` times `loss(seen)`, a scalar to be minimised; a negative weight maximises.
+
+    `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.NEEDS`).
+    """
+
+    weight: Schedule
+    loss: Callable[[Seen], Tensor]
+    needs: frozenset[str] = frozenset()
+
+
+Terms = Mapping[str, Term]
+
+
+def wanted(terms: Terms) -> dict[str, Term]:
+    """The terms that can ever count."""
+    return {name: term for name, term in terms.items() if not never(term.weight)}
+
+
+def needs_of(terms: Terms) -> frozenset[str]:
+    return frozenset().union(*(term.needs for term in wanted(terms).values()))
+
+
+def total(terms: Terms, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum [] and each term's own unweighted value, detached, for the record."""
+    values = {name: (weight, term.loss(seen)) for name, term in terms.items() if (weight := at(term.weight, seen.progress))}
+    loss = torch.stack([weight * value for weight, value in values.values()]).sum() if values else seen.images.sum() * 0
+    return loss, {name: value.detach() for name, (_, value) in values.items()}

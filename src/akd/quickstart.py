@@ -1,0 +1,139 @@
+"""The embedded default: digits teacher on real data, two students without, all measured on the held-out digits.
+
+Each student is an `akd distill` of its own, a process that never had the data in its memory; the two share the cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from akd.errors import AkdError, ConfigError
+from akd.evaluation.data import load_test_set
+from akd.evaluation.digits import digits_split
+from akd.evaluation.metrics import Evaluation, evaluate
+from akd.networks import zoo
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.models import load_model, save_model
+from akd.runfolder import write_json
+from akd.synthesis.augment import shift
+
+BUDGETS = ("10%", "20%")
+STEPS = 1500
+TEACHER_EPOCHS = 40
+TEACHER_WIDTHS = (32, 64, 128)
+
+Watch = Callable[[str, float, str], None]
+"""Called with (part, progress 0..1, a note) as the parts go on."""
+
+
+def train_teacher(seed: int, watch: Watch) -> Classifier:
+    """A small convolutional net trained on the digits' training split, shifted by up to a pixel."""
+    digits = digits_split()
+    images, labels = digits.train_images.float() / 255, digits.train_labels
+    arguments = {"widths": list(TEACHER_WIDTHS)}
+    card = ModelCard("digitsnet", 10, digits.mean, digits.std, (1, 8, 8), arguments, digits.label_names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        teacher = Classifier(zoo.build("digitsnet", 10, card.input_size, **arguments), card)
+        steps = TEACHER_EPOCHS * (len(labels) // 64)
+        optimiser = torch.optim.Adam(teacher.parameters(), lr=3e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+        for step in range(steps):
+            pick = torch.randint(len(labels), (64,))
+            loss = F.cross_entropy(teacher.train()(shift(images[pick], 1, flip=False)), labels[pick], label_smoothing=0.1)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            if step % 50 == 0 or step == steps - 1:
+                watch("teacher on real digits", (step + 1) / steps, f"loss {loss.item():.3f}")
+    return teacher.freeze()
+
+
+def _start(teacher: Path, budget: str, out: Path, seed: int) -> subprocess.Popen[bytes]:
+    threads = str(max(1, (os.cpu_count() or 1) // len(BUDGETS)))
+    command = [sys.executable, "-m", "akd", "distill", "--teacher", str(teacher), "--budget", budget]
+    command += ["--steps", str(STEPS), "--seed", str(seed), "--threads", threads, "--device", "cpu", "--out", str(out)]
+    return subprocess.Popen([*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _progress(run: Path) -> tuple[float, str]:
+    try:
+        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        return last["progress"], f"agreement on synthetic probe {last['probe_agreement']:.0f} %"
+    except (OSError, IndexError, ValueError, KeyError):
+        return 0.0, "starting"
+
+
+def distil_students(teacher: Path, out: Path, seed: int, watch: Watch) -> list[Path]:
+    """Both students at once; the run folders. AkdError with the child's own words where one fails."""
+    runs = [out / f"student-{budget.rstrip('%')}pct" for budget in BUDGETS]
+    children = [_start(teacher, budget, run, seed) for budget, run in zip(BUDGETS, runs, strict=True)]
+    try:
+        while any(child.poll() is None for child in children):
+            time.sleep(0.3)
+            for budget, run in zip(BUDGETS, runs, strict=True):
+                watch(f"student {budget}, no data", *_progress(run))
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+    for child in children:
+        assert child.stderr is not None
+        words = child.stderr.read().decode(errors="replace").strip().splitlines()
+        if child.wait():
+            raise AkdError(words[-1].removeprefix("akd: ") if words else f"a distillation ended with code {child.returncode}")
+    for budget, run in zip(BUDGETS, runs, strict=True):
+        watch(f"student {budget}, no data", *_progress(run))
+    return runs
+
+
+def _row(measured: Evaluation, teacher: Evaluation, seconds: float) -> dict[str, Any]:
+    sizes = {"params": measured.params, "ratio": measured.params / teacher.params, "macs": measured.macs}
+    return {**sizes, "accuracy": measured.top1, "seconds": round(seconds, 1)}
+
+
+def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progress, note: None) -> dict[str, Any]:
+    """Teacher, two students and the table as a JSON-ready dict; goes on where an interrupted one with this seed stopped."""
+    began = time.monotonic()
+    teacher_folder, notes = out / "teacher", out / "teacher" / "training.json"
+    if notes.exists():
+        trained = json.loads(notes.read_text())
+        if trained["seed"] != seed:
+            raise ConfigError(
+                f"{out} holds a quickstart with seed {trained['seed']}; give --seed {trained['seed']} or another --out"
+            )
+        teacher = load_model(str(teacher_folder))
+    else:
+        teacher = train_teacher(seed, watch)
+        save_model(teacher, teacher_folder)
+        trained = {"seed": seed, "seconds": time.monotonic() - began, "epochs": TEACHER_EPOCHS}
+        write_json(notes, trained)
+    runs = distil_students(teacher_folder, out, seed, watch)
+    test = load_test_set("digits", teacher.card)
+    of_teacher = evaluate(teacher, test)
+    students = []
+    for budget, run in zip(BUDGETS, runs, strict=True):
+        measured = evaluate(load_model(str(run)), test, teacher)
+        seconds = json.loads((run / "result.json").read_text())["seconds"]
+        students.append({"budget": budget, **_row(measured, of_teacher, seconds), "agreement": measured.agreement})
+    result = {
+        "teacher": _row(of_teacher, of_teacher, trained["seconds"]),
+        "students": students,
+        "test_images": of_teacher.n,
+        "seed": seed,
+        "seconds": round(time.monotonic() - began, 1),
+        "out": str(out),
+    }
+    write_json(out / "quickstart.json", result)
+    return result

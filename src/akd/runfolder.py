@@ -1,0 +1,213 @@
+"""A run's folder: like a lab notebook, complete at every moment. Everything is written to one side and renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from akd.config import Run, difference, from_yaml, to_dict, to_yaml
+from akd.errors import AkdError, ConfigError
+from akd.loop import Report
+from akd.runtime import Runtime
+
+MAGIC = b"akd-checkpoint-1 "
+GRID = 8
+RUNTIME_KEYS = ("threads",)
+
+
+class RunFolder:
+    """The files of one run under `path`: see the README.md that `finish` leaves there."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "result.json").exists()
+
+    @contextlib.contextmanager
+    def claimed(self, run: Run, must_resume: bool = False) -> Iterator[bool]:
+        """Hold the folder for `run`; the value tells whether there is a checkpoint to go on from.
+
+        ConfigError where it holds something else: another run's config (with the difference), or files of no run at all.
+        """
+        with _one_line(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Dot files are the lock, and what a kill left half-written to one side.
+            occupied = any(not p.name.startswith(".") for p in self.path.iterdir())
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 (held until the run ends)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"another process is at work in {self.path}; wait for it or choose another --out") from error
+        with lock:
+            for stale in self.path.rglob(".*.??????*"):
+                stale.unlink(missing_ok=True)
+            self._check_same(run, occupied, must_resume)
+            if not occupied:
+                write_text(self.path / "config.yaml", to_yaml(run))
+            yield (self.path / "checkpoint.pt").exists()
+
+    def _check_same(self, run: Run, occupied: bool, must_resume: bool) -> None:
+        config = self.path / "config.yaml"
+        if not config.exists():
+            if occupied:
+                raise ConfigError(f"{self.path} holds files that are no run's; choose another --out")
+            if must_resume:
+                raise ConfigError(f"nothing to resume in {self.path}; leave --resume out to start there")
+            return
+        old, new = from_yaml(config.read_text()), to_dict(run)
+        changed = [line for line in difference(old, new) if line.split(":")[0] not in RUNTIME_KEYS]
+        if changed:
+            raise ConfigError(
+                f"{self.path} holds a run of another config ({'; '.join(changed)}); "
+                "choose another --out, or give the same options to go on"
+            )
+
+    def write_environment(self, runtime: Runtime, teacher_digest: str) -> None:
+        """Where the run ran, and which teacher it had. Refuses to go on with another teacher."""
+        file = self.path / "environment.json"
+        if file.exists():
+            before = json.loads(file.read_text()).get("teacher_sha256")
+            if before != teacher_digest:
+                raise ConfigError(f"the teacher's weights are not those that {self.path} began with; choose another --out")
+        write_json(file, {**environment(runtime), "teacher_sha256": teacher_digest})
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        payload = io.BytesIO()
+        torch.save(state, payload)
+        body = payload.getbuffer()
+        write_bytes(self.path / "checkpoint.pt", MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n", body)
+
+    def load_checkpoint(self, device: torch.device) -> dict[str, Any]:
+        """The saved state; AkdError where the file is damaged. No code in it is ever run."""
+        file = self.path / "checkpoint.pt"
+        with _one_line(file):
+            head, _, body = file.read_bytes().partition(b"\n")
+        if head != MAGIC + hashlib.sha256(body).hexdigest().encode():
+            raise AkdError(f"{file} is damaged (its digest does not fit); delete the run folder and start again")
+        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)  # type: ignore[no-any-return]
+
+    def rewind_metrics(self, step: int) -> None:
+        """Forget reports after `step`: those steps are about to be run again."""
+        file = self.path / "metrics.jsonl"
+        if file.exists():
+            kept = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            write_text(file, "".join(line + "\n" for line in kept))
+
+    def append_metrics(self, report: Report) -> None:
+        line = {
+            "step": report.step,
+            "seconds": round(report.seconds, 3),
+            "progress": report.progress,
+            "probe_agreement": report.agreement,
+            "probe_kl": report.probe_kl,
+            **report.losses,
+        }
+        with _one_line(self.path), open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def write_grid(self, report: Report) -> None:
+        """`images/step-N.png`: what the student was shown last, sorted by the class the teacher sees in it."""
+        order = report.said.argsort(stable=True).cpu()
+        folder = self.path / "images"
+        with _one_line(folder):
+            folder.mkdir(exist_ok=True)
+        image = tiled(report.images.cpu()[order][torch.linspace(0, len(order) - 1, GRID * GRID).long()])
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        write_bytes(folder / f"step-{report.step:07d}.png", buffer.getbuffer())
+
+
+def environment(runtime: Runtime) -> dict[str, Any]:
+    """Device, versions, threads: the conditions beside every number."""
+    cuda = runtime.device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(runtime.device) if cuda else (platform.processor() or platform.machine()),
+        "precision": str(runtime.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "akd": metadata.version("akd"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
+    """[N, C, H, W] in 0..1 -> one picture uint8 [rows, columns] or [rows, columns, 3], small images enlarged."""
+    n, channels, h, w = images.shape
+    columns = min(GRID, n)
+    rows = -(-n // columns)
+    canvas = torch.ones(rows * columns, channels, h + 1, w + 1)
+    canvas[:n, :, :h, :w] = images
+    sheet = canvas.view(rows, columns, channels, h + 1, w + 1).permute(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * (h + 1), columns * (w + 1), channels)
+    if h < 64:
+        sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    pixels = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return pixels if channels == 3 else pixels[:, :, 0]
+
+
+def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
+    """Write to one side, flush to the disk, rename into place: `file` is whole or not there at all."""
+    with _one_line(file):
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                for chunk in chunks:
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+def write_text(file: Path, text: str) -> None:
+    write_bytes(file, text.encode())
+
+
+def write_json(file: Path, value: Any) -> None:
+    write_text(file, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AkdError(f"no space left to write {path}; free some, then start the same command to go on") from error
+        raise ConfigError(f"cannot use {path}: {error.strerror}; choose another --out") from error
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line cut short by a kill

@@ -1,0 +1,234 @@
+"""A run from its record to its folder: load, design, distil under the wall, save as it goes, hand over the student."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from akd.config import Run
+from akd.delivery.card import run_card
+from akd.errors import AkdError, ConfigError, Diverged
+from akd.loop import Budget, Report, run_loop
+from akd.networks import zoo
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.design import design_student
+from akd.networks.measure import macs, parameters
+from akd.networks.models import load_model, save_model
+from akd.networks.taps import batch_norms
+from akd.runfolder import RunFolder, environment, write_json, write_text
+from akd.runtime import make_runtime, set_threads
+from akd.state import State
+from akd.wall import Wall, standing
+from akd.wiring import check_wiring
+
+CHECKPOINT_EVERY = 30.0
+GRIDS = 20
+
+
+class Stopped(AkdError):
+    """Asked to stop (SIGTERM, SIGUSR1): the state is saved; the same command goes on."""
+
+    exit_code = 75
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: the student, and `result.json` as values. `folder` is where all of it lies."""
+
+    student: Classifier
+    folder: Path
+    result: dict[str, Any]
+
+
+def make_student(run: Run, teacher: Classifier) -> Classifier:
+    """The student that the run names or budgets, freshly initialised from the run's seed."""
+    if run.budget is not None:
+        chosen = design_student(teacher, run.budget).chosen
+        architecture, arguments = chosen.architecture, dict(chosen.arguments)
+    else:
+        assert run.student is not None
+        architecture, arguments = run.student, {}
+    card = teacher.card
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        net = zoo.build(architecture, card.num_classes, card.input_size, **arguments)
+    student = Classifier(
+        net,
+        ModelCard(architecture, card.num_classes, card.mean, card.std, card.input_size, arguments, card.label_names),
+    )
+    with torch.no_grad():
+        shape = student.eval()(torch.zeros(2, *card.input_size)).shape
+    if shape != (2, card.num_classes):
+        raise ConfigError(f"student {architecture} gives logits {tuple(shape)}, not (2, {card.num_classes}); choose another")
+    return student
+
+
+def digest(model: Classifier) -> str:
+    """sha256 over names and values of the weights."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def execute(
+    run: Run,
+    out: Path,
+    *,
+    teacher: Classifier | None = None,
+    resume: bool = False,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+    watch: Callable[[Report], None] = lambda report: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Carry out `run` in the folder `out`, or go on where it was interrupted; `watch` is called with every report.
+
+    `teacher` stands in for the one that the run names, where it is in memory already.
+    Raises Stopped after SIGTERM or SIGUSR1 and KeyboardInterrupt after Ctrl-C, the state saved; Diverged where the run
+    went wrong, the last good student kept in `last-good/`; ConfigError where `out` holds something else.
+    """
+    folder = RunFolder(out)
+    set_threads(run.threads)
+    runtime = make_runtime(run.device, run.precision)
+    with folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
+        if folder.finished:
+            say(f"{out} is finished already; its result stands")
+            return Outcome(load_model(str(out)), out, json.loads((folder / "result.json").read_text()))
+        teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
+        wall.teacher_is_loaded()
+        if run.method.needs_batch_norm and not batch_norms(teacher):
+            raise ConfigError(
+                f"method {run.method.name} needs BatchNorm in the teacher, and this one has none; try --method dfad"
+            )
+        teacher = runtime.place(teacher)
+        student = make_student(run, teacher)
+        plan = run.method.plan(teacher.card)
+        state = State(plan, teacher, student, runtime, run.seed)
+        folder.write_environment(runtime, digest(teacher))
+        if interrupted:
+            state.load_state_dict(folder.load_checkpoint(runtime.device))
+            folder.rewind_metrics(state.step)
+            say(f"going on from step {state.step} in {out}")
+        else:
+            check_wiring(state)
+        _distil(run, folder, state, wall, checkpoint_every, watch, asked)
+        return _hand_over(run, folder, state, wall)
+
+
+def load_teacher(run: Run) -> Classifier:
+    t = run.teacher
+    return load_model(
+        t.source,
+        arch=t.arch,
+        arguments=t.arguments,
+        num_classes=t.num_classes,
+        mean=t.mean,
+        std=t.std,
+        input_size=t.input_size,
+        label_names=t.label_names,
+        weights=t.weights,
+    )
+
+
+def _distil(
+    run: Run,
+    folder: RunFolder,
+    state: State,
+    wall: Wall,
+    checkpoint_every: float,
+    watch: Callable[[Report], None],
+    asked: list[int],
+) -> None:
+    budget = Budget(run.steps, run.time)
+    good: dict[str, torch.Tensor] = {}
+    saved_at, next_grid = time.monotonic(), budget.progress(state)
+
+    def save() -> None:
+        folder.save_checkpoint(state.state_dict())
+        write_json(folder / "data_free.json", wall.record())
+
+    try:
+        for report in run_loop(state, budget):
+            if report:
+                folder.append_metrics(report)
+                if report.agreement >= state.best_agreement:
+                    good = {name: value.clone() for name, value in state.result.state_dict().items()}
+                if report.progress >= next_grid:
+                    folder.write_grid(report)
+                    next_grid += 1 / GRIDS
+                watch(report)
+            if asked or time.monotonic() - saved_at >= checkpoint_every:
+                save()
+                saved_at = time.monotonic()
+            if asked:
+                _stop(asked[0], folder, state)
+    except Diverged as error:
+        if good:
+            state.result.load_state_dict(good)
+            save_model(state.result, folder / "last-good")
+            raise Diverged(f"{error}; the last good student is in {folder / 'last-good'}") from error
+        raise
+    save()
+
+
+def _stop(signum: int, folder: RunFolder, state: State) -> None:
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Stopped(f"stopped at step {state.step}, saved in {folder.path}; start the same command again to go on")
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Signals asked of us, noted instead of obeyed at once, so that the state can be saved first."""
+    asked: list[int] = []
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        if asked and signum == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C means now
+        asked.append(signum)
+
+    try:
+        before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    except ValueError:  # not the main thread: signals are the caller's business
+        before = {}
+    try:
+        yield asked
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _hand_over(run: Run, folder: RunFolder, state: State, wall: Wall) -> Outcome:
+    """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
+    student = state.result.cpu().float().eval()
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    params, teacher_params = parameters(student), parameters(state.teacher)
+    result = {
+        "steps": state.step,
+        "seconds": round(state.seconds, 2),
+        "params": params,
+        "teacher_params": teacher_params,
+        "ratio": params / teacher_params,
+        "macs": macs(student, student.card.input_size),
+        "architecture": student.card.architecture,
+        "probe_agreement": last["probe_agreement"],
+        "method": run.method.name,
+        "seed": run.seed,
+    }
+    save_model(student, folder / "student")
+    record = wall.record()
+    write_json(folder / "data_free.json", record)
+    write_text(folder / "README.md", run_card(run, result, environment(state.runtime), record))
+    write_json(folder / "result.json", result)
+    return Outcome(student, folder.path, result)

@@ -1,0 +1,94 @@
+"""Where and how the arithmetic is done: device, precision, threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from akd.errors import ConfigError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """`device` and the type of the forward pass: float32, or bfloat16 under autocast (losses stay in float32)."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
+
+    def place(self, module: M) -> M:
+        """The module on this device, in the memory format its convolutions run fastest in."""
+        module.to(self.device)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module
+
+
+def make_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
+    """`auto`: a GPU where there is one, bfloat16 on it, float32 on a CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r} is not to be had here; use --device cpu") from error
+    chosen = torch.device(device)
+    if precision == "auto":
+        precision = "bf16" if chosen.type == "cuda" else "fp32"
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if precision not in types:
+        raise ConfigError(f"unknown precision {precision!r}; use fp32, bf16 or auto")
+    return Runtime(chosen, types[precision])
+
+
+def set_threads(count: int | None) -> int:
+    """Use `count` CPU threads (None: torch's own choice); returns what is in force."""
+    if count is not None:
+        if not 1 <= count <= 4096:
+            raise ConfigError(f"--threads {count} must be 1 or more; try --threads {os.cpu_count()}")
+        torch.set_num_threads(count)
+    return torch.get_num_threads()
+
+
+class Rng:
+    """The run's own random numbers: whatever the caller draws in between leaves them alone, and they survive a kill."""
+
+    def __init__(self, seed: int, device: torch.device):
+        self.device = device
+        with self._kept():
+            torch.manual_seed(seed)
+            self.state = self._read()
+
+    def _read(self) -> list[torch.Tensor]:
+        states = [torch.get_rng_state()]
+        return [*states, torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else states
+
+    def _write(self, states: list[torch.Tensor]) -> None:
+        torch.set_rng_state(states[0].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[1].cpu(), self.device)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        before = self._read()
+        try:
+            yield
+        finally:
+            self._write(before)
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Inside, random numbers are the run's; outside, the caller's go on as if nothing had happened."""
+        with self._kept():
+            self._write(self.state)
+            yield
+            self.state = self._read()

@@ -1,0 +1,101 @@
+"""All that must survive a kill, in one place: networks, optimisers, bank, probe, random numbers, counters."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from akd.methods.plan import Plan, StudentOptimiser
+from akd.networks.classifier import Classifier
+from akd.objectives.terms import at
+from akd.runtime import Rng, Runtime
+from akd.synthesis.bank import Bank
+from akd.synthesis.pictures import dead_leaves
+
+PROBE_IMAGES = 256
+COUNTERS = ("step", "turn", "left", "seconds", "best_agreement", "bad_probes")
+
+
+def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if spec.kind == "adam":
+        return torch.optim.Adam(parameters, lr=at(spec.lr, 0.0), weight_decay=spec.weight_decay)
+    return torch.optim.SGD(parameters, lr=at(spec.lr, 0.0), momentum=spec.momentum, weight_decay=spec.weight_decay)
+
+
+class State:
+    """A run as it stands. `state_dict` and `load_state_dict` carry it over a kill, bit for bit."""
+
+    def __init__(self, plan: Plan, teacher: Classifier, student: Classifier, runtime: Runtime, seed: int):
+        self.plan, self.runtime, self.teacher = plan, runtime, teacher
+        self.rng = Rng(seed, runtime.device)
+        self.step, self.turn, self.left, self.seconds = 0, 0, 0, 0.0
+        self.best_agreement, self.bad_probes = 0.0, 0
+        self.window: dict[str, tuple[Tensor, int]] = {}
+        self.student: Classifier = runtime.place(student)
+        with self.rng.here():
+            self.maker = runtime.place(plan.maker.build(student.card))
+            self.modules = nn.ModuleDict({name: build(teacher, student) for name, build in plan.modules.items()})
+            self.modules = self.modules.to(runtime.device)
+            self.probe = (dead_leaves(PROBE_IMAGES, student.card.input_size) * 255).round().to(torch.uint8)
+        self.probe = self.probe.to(runtime.device)
+        self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
+        self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
+        self.trained = [*self.student.parameters(), *self.modules.parameters()]
+        self.student_optimiser = student_optimiser(plan.optimiser, self.trained)
+        self.maker_optimiser = plan.maker.optimiser(self.maker)
+
+    @property
+    def result(self) -> Classifier:
+        """The student as it would be handed over now: its average where one is kept."""
+        return self.average if self.average is not None else self.student
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "student": self.student,
+            "average": self.average,
+            "maker": self.maker,
+            "modules": self.modules,
+            "bank": self.bank,
+            "student_optimiser": self.student_optimiser,
+            "maker_optimiser": self.maker_optimiser,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"parts": parts, "counters": counters, "rng": self.rng.state, "probe": self.probe, "window": self.window}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(saved["parts"][name])
+        for name, value in saved["counters"].items():
+            setattr(self, name, value)
+        self.rng.state = [state.cpu() for state in saved["rng"]]
+        self.probe = saved["probe"].to(self.runtime.device)
+        self.window = dict(saved["window"])
+
+    def note(self, terms: dict[str, Tensor]) -> None:
+        """Add to the sums since the last report; nothing is read back from the device here."""
+        for name, value in terms.items():
+            so_far, count = self.window.get(name, (0.0, 0))
+            self.window[name] = (so_far + value.float(), count + 1)
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """average <- decay * average + (1 - decay) * student, parameters and BatchNorm statistics alike."""
+        if self.average is None:
+            return
+        # A short memory at first: the first weights are random and must be forgotten fast.
+        decay = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        ours, theirs = list(self.average.state_dict().values()), list(self.student.state_dict().values())
+        floats: list[tuple[Tensor, Tensor]] = []
+        for mine, new in zip(ours, theirs, strict=True):
+            if mine.is_floating_point():
+                floats.append((mine, new))
+            else:
+                mine.copy_(new)
+        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)

@@ -1,0 +1,48 @@
+"""What every source of images offers to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from akd.networks.classifier import ModelCard
+
+
+@dataclass
+class Batch:
+    """Images [B, C, H, W] in 0..1 with the class [B] asked of each."""
+
+    images: Tensor
+    labels: Tensor
+
+
+Judge = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+"""How good a batch is: the weighted image loss [] (to be minimised) and its terms, as teacher and student see it now."""
+
+
+@dataclass
+class Made:
+    """What a turn gave: images to keep in the bank (None: nothing to keep) and the last values of the image terms."""
+
+    keep: Batch | None
+    terms: dict[str, Tensor]
+
+
+class Maker(Protocol):
+    """A frozen record of how images come to be. All that changes lives in the module that `build` returns."""
+
+    def build(self, card: ModelCard) -> nn.Module:
+        """The maker's networks and memory: everything that must survive a kill."""
+
+    def optimiser(self, module: nn.Module) -> Optimizer | None:
+        """What trains the module across turns; None where each turn starts its own."""
+
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+        """Seek images that `judge` rates low: one turn of the adversarial game, `count` images a batch."""
+
+    def draw(self, module: nn.Module, count: int) -> Batch:
+        """`count` fresh images for the student, without gradients."""

@@ -1,0 +1,130 @@
+"""The wall: proof that no data was touched. What the process opens, imports and connects to while it distils is recorded.
+
+Python's audit hook (PEP 578) sees every file that Python code opens; files that native code maps or holds open are read
+from /proc where there is one. While the wall stands, importing `akd.evaluation` is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from akd.errors import AkdError
+
+DATA_MODULES = ("akd.evaluation", "sklearn", "pyarrow", "torchvision.datasets", "datasets", "webdataset")
+SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib", "/var/cache/")
+_standing: list[Wall] = []
+_installed = False
+
+
+class WallError(AkdError):
+    """Something that distils reached for a data set."""
+
+
+class Wall:
+    """The record of one process's distillation; `record()` is what `data_free.json` holds."""
+
+    def __init__(self, run_folder: Path):
+        self.run_folder = str(run_folder.resolve()) + os.sep
+        self.loading_teacher = True
+        self.opened: dict[str, set[str]] = {"teacher": set(), "run": set(), "code": set(), "system": set(), "other": set()}
+        self.network: dict[str, set[str]] = {"teacher": set(), "other": set()}
+        self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
+
+    def saw(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[0], (str, bytes)):
+            self.note_file(os.fsdecode(args[0]))
+        elif event == "import" and str(args[0]).startswith("akd.evaluation"):
+            raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
+        elif event == "socket.connect":
+            self.network[self._phase].add(str(args[1]))
+        elif event == "subprocess.Popen":
+            self.opened[self._phase].add(f"program {args[0]}")
+
+    def teacher_is_loaded(self) -> None:
+        """What was opened so far and is neither code nor the system's was opened for the teacher; nothing else may follow."""
+        self._note_native()
+        self.loading_teacher = False
+
+    @property
+    def _phase(self) -> str:
+        return "teacher" if self.loading_teacher else "other"
+
+    def note_file(self, name: str) -> None:
+        path = os.path.realpath(name)
+        self.opened[self._kind(path)].add(path)
+
+    def _kind(self, path: str) -> str:
+        if path in self.opened["teacher"]:
+            return "teacher"
+        if path.startswith(self.run_folder):
+            return "run"
+        if path.startswith(_code_places()) or path.endswith((".py", ".pyc", ".so", ".pyi")):
+            return "code"
+        return "system" if path.startswith(SYSTEM) else self._phase
+
+    def _note_native(self) -> None:
+        for path in _held_by_native_code():
+            self.note_file(path)
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready: every file by kind (code and system files as counts), connections, data modules that were loaded."""
+        self._note_native()
+        loaded = sorted(name for name in DATA_MODULES if name in sys.modules)
+        counted = {f"{kind}_files": len(self.opened[kind]) for kind in ("code", "system")}
+        named = {kind: sorted(self.opened[kind]) for kind in ("teacher", "run", "other")}
+        clean = not self.opened["other"] and not self.network["other"]
+        return {
+            "data_free": clean,
+            "opened": {**named, **counted},
+            "network": {phase: sorted(addresses) for phase, addresses in self.network.items()},
+            "data_modules_loaded_before": self.loaded_before,
+            "data_modules_loaded_while_distilling": [name for name in loaded if name not in self.loaded_before],
+        }
+
+
+def _code_places() -> tuple[str, ...]:
+    places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parent)}
+    return tuple(os.path.realpath(place) + os.sep for place in places)
+
+
+def _held_by_native_code() -> set[str]:
+    """Files mapped into memory, and files held open for reading other than the standard streams; none without /proc."""
+    held: set[str] = set()
+    for link in Path("/proc/self/fd").glob("*") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            flags = int(Path(f"/proc/self/fdinfo/{link.name}").read_text().split("flags:")[1].split()[0], 8)
+            if int(link.name) > 2 and flags & os.O_ACCMODE != os.O_WRONLY:
+                held.add(os.readlink(link))
+        except OSError:
+            continue
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        maps = ""
+    held.update(line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/"))
+    return {path for path in held if path.startswith("/") and os.path.isfile(path)}
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    for wall in _standing:
+        wall.saw(event, args)
+
+
+@contextmanager
+def standing(wall: Wall) -> Iterator[Wall]:
+    """While inside, `wall` records and refuses."""
+    global _installed
+    if not _installed:
+        sys.addaudithook(_hook)
+        _installed = True
+    _standing.append(wall)
+    try:
+        yield wall
+    finally:
+        _standing.remove(wall)

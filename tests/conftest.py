@@ -1,0 +1,56 @@
+"""Fixtures: real data and weights where this machine has them, and a tiny teacher that every test can afford."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from akd.networks import zoo
+from akd.networks.classifier import Classifier, ModelCard
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(1)
+settings.register_profile("akd", max_examples=25, deadline=None)
+settings.load_profile("akd")
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+
+
+def _folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable, ROOT / ".." / "shared" / default)).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here; set {variable} to a folder with real {default} to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    return _folder("AKD_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    return _folder("AKD_WEIGHTS", "weights")
+
+
+def tiny_classifier(seed: int = 0, widths: tuple[int, ...] = (8, 16), classes: int = 4) -> Classifier:
+    """A small BatchNorm net for 1x8x8 images whose statistics come from random pictures, so that it is not degenerate."""
+    from akd.synthesis.pictures import dead_leaves
+
+    arguments = {"widths": list(widths)}
+    card = ModelCard("digitsnet", classes, (0.3,), (0.4,), (1, 8, 8), arguments)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Classifier(zoo.build("digitsnet", classes, card.input_size, **arguments), card)
+        with torch.no_grad():
+            for _ in range(30):
+                model.train()(dead_leaves(64, card.input_size))
+    return model.freeze()
+
+
+@pytest.fixture
+def tiny_teacher() -> Classifier:
+    return tiny_classifier()

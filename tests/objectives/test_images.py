@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from akd.objectives import images as I
+
+
+def test_bn_mismatch_vanishes_on_the_batch_the_statistics_came_from():
+    layer = nn.BatchNorm2d(3, momentum=1.0)
+    x = torch.randn(16, 3, 5, 5)
+    layer(x)
+    layer.running_var *= (x[:, 0].numel() - 1) / x[:, 0].numel()  # torch keeps the unbiased variance
+    assert I.bn_mismatch([(layer, x)]).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_bn_mismatch_is_the_sum_of_both_distances_over_layers():
+    rng = np.random.default_rng(0)
+    layers, oracle = [], 0.0
+    for channels in (2, 5):
+        layer, x = nn.BatchNorm2d(channels), rng.normal(1, 2, (7, channels, 4, 4))
+        oracle += np.linalg.norm(x.mean((0, 2, 3)) - 0) + np.linalg.norm(x.var((0, 2, 3)) - 1)
+        layers.append((layer, torch.tensor(x)))
+    assert I.bn_mismatch(layers).item() == pytest.approx(oracle, rel=1e-5)
+
+
+def test_total_variation_of_a_ramp_is_its_squared_slope():
+    ramp = (0.1 * torch.arange(8.0)).view(1, 1, 1, 8).expand(2, 3, 8, 8)
+    assert I.total_variation(ramp).item() == pytest.approx(0.01, rel=1e-5)
+    assert I.total_variation(torch.full((2, 3, 8, 8), 0.7)).item() == 0
+
+
+def test_activation_is_the_mean_magnitude():
+    x = torch.randn(5, 7)
+    assert I.activation(x).item() == pytest.approx(np.abs(x.numpy()).mean(), rel=1e-6)

@@ -1,0 +1,190 @@
+"""The contract that every method keeps. A new method in the table is tested by these without a line more."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+
+from akd.loop import Budget, Eyes, judge_images, run_loop
+from akd.methods import METHODS
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.zoo import build
+from akd.objectives.terms import Term
+from akd.runtime import make_runtime
+from akd.state import State
+from akd.synthesis.maker import Batch
+from akd.wiring import WiringError, check_wiring
+from tests.conftest import tiny_classifier
+
+SMALL = {"batch_size": 16}
+EACH_METHOD = pytest.mark.parametrize("method", [m(**SMALL) for m in METHODS.values()], ids=list(METHODS))
+
+
+def fresh_state(method, teacher=None, seed=3, **changes):
+    teacher = teacher or tiny_classifier()
+    student = copy.deepcopy(tiny_classifier(seed=1, widths=(4, 6))).requires_grad_()
+    plan = method.plan(teacher.card)
+    for name, value in changes.items():
+        object.__setattr__(plan, name, value)
+    return State(plan, teacher, student, make_runtime("cpu"), seed)
+
+
+def run(state, steps):
+    return [r for r in run_loop(state, Budget(steps=steps)) if r]
+
+
+def bits(tree):
+    """Every tensor in a nested state, in order."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    items = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else []
+    return list(itertools.chain.from_iterable(bits(item) for item in items))
+
+
+def assert_same(a, b):
+    a, b = bits(a.state_dict()), bits(b.state_dict())
+    assert len(a) == len(b) > 10
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@EACH_METHOD
+def test_losses_are_finite_and_the_student_moves(method):
+    state = fresh_state(method)
+    before = copy.deepcopy(state.student.state_dict())
+    (report,) = run(state, 12)
+    assert report.step == 12 and report.losses and all(v == v for v in report.losses.values())
+    weights = [n for n, _ in state.student.named_parameters()]
+    assert all(not torch.equal(before[n], state.student.state_dict()[n]) for n in weights)
+
+
+@EACH_METHOD
+def test_same_seed_same_run_and_another_seed_another(method):
+    one, two, other = fresh_state(method), fresh_state(method), fresh_state(method, seed=4)
+    for state in (one, two, other):
+        torch.manual_seed(torch.seed() % 2**32)  # whatever the caller drew must not matter
+        run(state, 7)
+    assert_same(one, two)
+    assert not torch.equal(next(one.student.parameters()), next(other.student.parameters()))
+
+
+@EACH_METHOD
+def test_the_teacher_is_untouched_and_no_hook_is_left(method):
+    teacher = tiny_classifier()
+    before = copy.deepcopy(teacher.state_dict())
+    state = fresh_state(method, teacher)
+    check_wiring(state)
+    run(state, 7)
+    assert not teacher.training and not any(p.requires_grad or p.grad is not None for p in teacher.parameters())
+    assert all(torch.equal(before[n], value) for n, value in teacher.state_dict().items())
+    for network in (teacher, state.student):
+        assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in network.modules())
+
+
+@EACH_METHOD
+@pytest.mark.parametrize("cut", [1, 6, 11])
+def test_a_resumed_run_is_bitwise_equal_to_a_straight_one(method, cut, tmp_path):
+    straight = fresh_state(method)
+    run(straight, 17)
+    first = fresh_state(method)
+    for _ in itertools.islice(run_loop(first, Budget(steps=17)), cut):
+        pass
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second = fresh_state(method, seed=99)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    second.seconds = 0.0
+    run(second, 17)
+    assert second.step == 17
+    assert_same(straight, second)
+
+
+@EACH_METHOD
+def test_the_self_test_leaves_no_trace(method):
+    checked, plain = fresh_state(method), fresh_state(method)
+    check_wiring(checked)
+    run(checked, 7)
+    run(plain, 7)
+    assert_same(checked, plain)
+
+
+@EACH_METHOD
+def test_a_zero_weight_is_never_computed_in_the_loop(method):
+    def boom(_seen):
+        raise AssertionError("computed")
+
+    state = fresh_state(method)
+    off = {"off": Term(0.0, boom, frozenset({"bn", "stages", "feature"}))}
+    object.__setattr__(state.plan, "image", {**state.plan.image, **off})
+    object.__setattr__(state.plan, "student", {**state.plan.student, **off})
+    run(state, 7)
+
+
+@EACH_METHOD
+def test_the_image_loss_reaches_the_images_through_the_teacher(method):
+    state = fresh_state(method)
+    eyes = Eyes(state, state.plan.image)
+    images = (state.probe[:8].float() / 255).requires_grad_()
+    needs = eyes.needs
+    state.student.eval()
+    teacher, student = eyes.see(state.teacher, images, needs), eyes.see(state.student, images, needs - {"bn"})
+    loss, _ = eyes.weigh(Batch(images, torch.zeros(8, dtype=torch.int64)), teacher, student, 0.0)
+    (through_teacher,) = torch.autograd.grad(loss, teacher.logits, retain_graph=True, allow_unused=True)
+    (on_images,) = torch.autograd.grad(loss, images)
+    assert through_teacher is not None and bool(through_teacher.abs().sum() > 0)
+    assert bool(on_images.abs().sum() > 0)
+
+
+def test_dfad_at_its_fixed_point():
+    """Student equal to teacher: nothing to disagree about, no gradient for the generator; apart: gradients through both."""
+    state = fresh_state(METHODS["dfad"](**SMALL))
+    state.student = copy.deepcopy(state.teacher)
+    eyes = Eyes(state, state.plan.image)
+    images = (state.probe[:8].float() / 255).requires_grad_()
+    loss, terms = judge_images(eyes, Batch(images, torch.zeros(8, dtype=torch.int64)), 0.0)
+    assert terms["discrepancy"].item() == 0
+    (gradient,) = torch.autograd.grad(loss, images)
+    assert not gradient.any()
+
+    apart = fresh_state(METHODS["dfad"](**SMALL))
+    eyes = Eyes(apart, apart.plan.image)
+    teacher, student = eyes.see(apart.teacher, images, frozenset()), eyes.see(apart.student.eval(), images, frozenset())
+    loss, _ = eyes.weigh(Batch(images, images.new_zeros(8).long()), teacher, student, 0.0)
+    for logits in (teacher.logits, student.logits):
+        (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        assert bool(gradient.abs().sum() > 0)
+
+
+class Blind(torch.nn.Module):
+    """A teacher whose forward pass lets no gradient through, as exported and quantised models do."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x).detach()
+
+
+def test_the_self_test_refuses_a_teacher_without_gradients():
+    teacher = tiny_classifier()
+    blind = Classifier(Blind(teacher.net), teacher.card).freeze()
+    with pytest.raises(WiringError, match="no gradient flows through the teacher"):
+        check_wiring(fresh_state(METHODS["dfad"](**SMALL), blind))
+
+
+def test_the_self_test_refuses_a_teacher_that_moves():
+    teacher = tiny_classifier()
+    teacher.net.train()  # somebody's factory forgot eval, or overrides it
+    with pytest.raises(WiringError, match="teacher changed"):
+        check_wiring(fresh_state(METHODS["dfad"](**SMALL), teacher))
+
+
+def test_a_teacher_of_another_size_runs_the_default_method():
+    card = ModelCard("lenet5", 10, (0.1,), (0.3,), (1, 28, 28))
+    torch.manual_seed(0)
+    teacher = Classifier(build("lenet5", 10, card.input_size), card).freeze()
+    student = Classifier(build("lenet5-half", 10, card.input_size), card)
+    state = State(METHODS["dfad"](**SMALL).plan(card), teacher, student, make_runtime("cpu"), 0)
+    check_wiring(state)
+    (report,) = run(state, 6)
+    assert report.images.shape == (16, 1, 28, 28)
