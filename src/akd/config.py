@@ -107,9 +107,9 @@ def parse_method(given: Any) -> Method:
     """A method from its name, or from {name: ..., knob: value, ...}."""
     if isinstance(given, Method):
         return given
-    values = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
+    values = dict(given) if isinstance(given, dict) else {"name": given}
     name = values.pop("name", Default.name)
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise ConfigError(f"unknown method {name!r}{did_you_mean(str(name), METHODS)}; `akd methods` lists them")
     return _build(METHODS[name], values, "method.")
 

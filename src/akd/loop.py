@@ -23,6 +23,7 @@ from akd.objectives import logits
 from akd.objectives.terms import Seen, Terms, at, needs_of, total, wanted
 from akd.state import State
 from akd.synthesis.maker import Batch
+from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
 COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 3
@@ -83,9 +84,11 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
     state = eyes.state
     # Eval mode: in train mode the student's BatchNorm would drift toward unfinished images.
     state.student.eval()
-    teacher = eyes.see(state.teacher, batch.images, eyes.needs)
-    student = eyes.see(state.student, batch.images, eyes.needs - {"bn"})
-    return eyes.weigh(batch, teacher, student, progress)
+    jitter = state.plan.jitter
+    images = jitter(batch.images, state.teacher, state.student) if jitter else batch.images
+    teacher = eyes.see(state.teacher, images, eyes.needs)
+    student = eyes.see(state.student, images, eyes.needs - {"bn"})
+    return eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
 
 
 def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Batch]:
@@ -112,12 +115,17 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, T
 
 
 def next_batch(state: State) -> Batch:
-    """What the student sees next: a replayed part from the bank, a fresh part from the maker."""
+    """What the student sees next: pictures from formulas, images replayed from the bank, images fresh from the maker."""
     plan = state.plan
-    fresh = plan.batch_size if not state.bank else round(plan.fresh * plan.batch_size)
+    drawn = round(plan.pictures * plan.batch_size)
+    replayed = round((1 - plan.fresh) * (plan.batch_size - drawn)) if state.bank else 0
+    fresh = plan.batch_size - drawn - replayed
     parts = [plan.maker.draw(state.maker, fresh)] if fresh else []
-    if state.bank and fresh < plan.batch_size:
-        parts.append(Batch(*state.bank.draw(plan.batch_size - fresh)))
+    if state.bank and replayed:
+        parts.append(Batch(*state.bank.draw(replayed)))
+    if drawn:
+        made = pictures(drawn, state.student.card.input_size, state.runtime.device)
+        parts.append(Batch(made, torch.zeros(drawn, dtype=torch.int64, device=made.device)))
     return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 

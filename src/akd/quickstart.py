@@ -21,14 +21,14 @@ from akd.errors import AkdError, ConfigError
 from akd.evaluation.data import load_test_set
 from akd.evaluation.digits import digits_split
 from akd.evaluation.metrics import Evaluation, evaluate
+from akd.files import write_json
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
-from akd.runfolder import write_json
 from akd.synthesis.augment import shift
 
 BUDGETS = ("10%", "20%")
-STEPS = 1500
+STEPS = 2200
 TEACHER_EPOCHS = 40
 TEACHER_WIDTHS = (32, 64, 128)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import io
 import json
-import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +21,7 @@ from torch import Tensor
 
 from akd.config import Run, difference, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError
+from akd.files import one_line, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime
 
@@ -51,7 +49,7 @@ class RunFolder:
 
         ConfigError where it holds something else: another run's config (with the difference), or files of no run at all.
         """
-        with _one_line(self.path):
+        with one_line(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             # Dot files are the lock, and what a kill left half-written to one side.
             occupied = any(not p.name.startswith(".") for p in self.path.iterdir())
@@ -102,11 +100,11 @@ class RunFolder:
     def load_checkpoint(self, device: torch.device) -> dict[str, Any]:
         """The saved state; AkdError where the file is damaged. No code in it is ever run."""
         file = self.path / "checkpoint.pt"
-        with _one_line(file):
+        with one_line(file):
             head, _, body = file.read_bytes().partition(b"\n")
         if head != MAGIC + hashlib.sha256(body).hexdigest().encode():
             raise AkdError(f"{file} is damaged (its digest does not fit); delete the run folder and start again")
-        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
 
     def rewind_metrics(self, step: int) -> None:
         """Forget reports after `step`: those steps are about to be run again."""
@@ -124,14 +122,14 @@ class RunFolder:
             "probe_kl": report.probe_kl,
             **report.losses,
         }
-        with _one_line(self.path), open(self.path / "metrics.jsonl", "a") as file:
+        with one_line(self.path), open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
     def write_grid(self, report: Report) -> None:
         """`images/step-N.png`: what the student was shown last, sorted by the class the teacher sees in it."""
         order = report.said.argsort(stable=True).cpu()
         folder = self.path / "images"
-        with _one_line(folder):
+        with one_line(folder):
             folder.mkdir(exist_ok=True)
         image = tiled(report.images.cpu()[order][torch.linspace(0, len(order) - 1, GRID * GRID).long()])
         buffer = io.BytesIO()
@@ -167,43 +165,6 @@ def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
         sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     pixels = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     return pixels if channels == 3 else pixels[:, :, 0]
-
-
-def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
-    """Write to one side, flush to the disk, rename into place: `file` is whole or not there at all."""
-    with _one_line(file):
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                for chunk in chunks:
-                    out.write(chunk)
-                out.flush()
-                os.fsync(out.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-
-
-def write_text(file: Path, text: str) -> None:
-    write_bytes(file, text.encode())
-
-
-def write_json(file: Path, value: Any) -> None:
-    write_text(file, json.dumps(value, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise AkdError(f"no space left to write {path}; free some, then start the same command to go on") from error
-        raise ConfigError(f"cannot use {path}: {error.strerror}; choose another --out") from error
 
 
 def _step_of(line: str) -> float:

@@ -19,6 +19,7 @@ import torch
 from akd.config import Run
 from akd.delivery.card import run_card
 from akd.errors import AkdError, ConfigError, Diverged
+from akd.files import write_json, write_text
 from akd.loop import Budget, Report, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
@@ -26,7 +27,7 @@ from akd.networks.design import design_student
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.networks.taps import batch_norms
-from akd.runfolder import RunFolder, environment, write_json, write_text
+from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, set_threads
 from akd.state import State
 from akd.wall import Wall, standing
@@ -100,13 +101,14 @@ def execute(
     """
     folder = RunFolder(out)
     set_threads(run.threads)
-    runtime = make_runtime(run.device, run.precision)
+    make_runtime(run.device, run.precision)  # fails at the door, before anything is loaded
     with folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
         if folder.finished:
             say(f"{out} is finished already; its result stands")
             return Outcome(load_model(str(out)), out, json.loads((folder / "result.json").read_text()))
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
+        runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]))
         if run.method.needs_batch_norm and not batch_norms(teacher):
             raise ConfigError(
                 f"method {run.method.name} needs BatchNorm in the teacher, and this one has none; try --method dfad"

@@ -33,8 +33,11 @@ class Runtime:
         return module
 
 
-def make_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
-    """`auto`: a GPU where there is one, bfloat16 on it, float32 on a CPU."""
+WORTH_BF16 = 16  # pixels a side: below, conversions cost a CPU more than its bfloat16 units save
+
+
+def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32) -> Runtime:
+    """`auto`: a GPU where there is one; bfloat16 where the hardware computes in it and images are `side` >= 16 pixels."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -43,11 +46,17 @@ def make_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
         raise ConfigError(f"device {device!r} is not to be had here; use --device cpu") from error
     chosen = torch.device(device)
     if precision == "auto":
-        precision = "bf16" if chosen.type == "cuda" else "fp32"
+        native = chosen.type == "cuda" or (chosen.type == "cpu" and side >= WORTH_BF16 and _cpu_has_bf16())
+        precision = "bf16" if native else "fp32"
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
         raise ConfigError(f"unknown precision {precision!r}; use fp32, bf16 or auto")
     return Runtime(chosen, types[precision])
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def set_threads(count: int | None) -> int:

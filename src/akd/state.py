@@ -13,7 +13,7 @@ from akd.networks.classifier import Classifier
 from akd.objectives.terms import at
 from akd.runtime import Rng, Runtime
 from akd.synthesis.bank import Bank
-from akd.synthesis.pictures import dead_leaves
+from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
 COUNTERS = ("step", "turn", "left", "seconds", "best_agreement", "bad_probes")
@@ -22,7 +22,9 @@ COUNTERS = ("step", "turn", "left", "seconds", "best_agreement", "bad_probes")
 def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if spec.kind == "adam":
         return torch.optim.Adam(parameters, lr=at(spec.lr, 0.0), weight_decay=spec.weight_decay)
-    return torch.optim.SGD(parameters, lr=at(spec.lr, 0.0), momentum=spec.momentum, weight_decay=spec.weight_decay)
+    return torch.optim.SGD(
+        parameters, at(spec.lr, 0.0), momentum=spec.momentum, weight_decay=spec.weight_decay, nesterov=spec.nesterov
+    )
 
 
 class State:
@@ -39,7 +41,7 @@ class State:
             self.maker = runtime.place(plan.maker.build(student.card))
             self.modules = nn.ModuleDict({name: build(teacher, student) for name, build in plan.modules.items()})
             self.modules = self.modules.to(runtime.device)
-            self.probe = (dead_leaves(PROBE_IMAGES, student.card.input_size) * 255).round().to(torch.uint8)
+            self.probe = (pictures(PROBE_IMAGES, student.card.input_size) * 255).round().to(torch.uint8)
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
@@ -86,11 +88,14 @@ class State:
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """average <- decay * average + (1 - decay) * student, parameters and BatchNorm statistics alike."""
+        """average <- decay * average + (1 - decay) * student, parameters and BatchNorm statistics alike.
+
+        decay = (1 - 1/t)^(gamma + 1) at step t: the memory is a fixed share of the steps made so far, whatever the run's
+        length, and the random first weights are forgotten at once (Karras et al., 2312.02696, eq. 1).
+        """
         if self.average is None:
             return
-        # A short memory at first: the first weights are random and must be forgotten fast.
-        decay = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        decay = (1 - 1 / self.step) ** (self.plan.average + 1)
         ours, theirs = list(self.average.state_dict().values()), list(self.student.state_dict().values())
         floats: list[tuple[Tensor, Tensor]] = []
         for mine, new in zip(ours, theirs, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -58,7 +58,6 @@ class Caching(nn.Module):
     stride=st.integers(1, 3),
     side=st.integers(5, 17),
 )
-@settings(max_examples=30, deadline=None)
 def test_convolution_and_linear_by_hand(groups, cin, cout, kernel, stride, side):
     conv = nn.Conv2d(groups * cin, groups * cout, kernel, stride, padding=kernel // 2, groups=groups)
     out = (side - 1) // stride + 1

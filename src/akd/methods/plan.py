@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
 from akd.objectives.terms import Schedule, Terms
 from akd.synthesis.maker import Maker
@@ -19,35 +20,40 @@ View = Callable[[Tensor, nn.Module, nn.Module], Tensor]
 
 @dataclass(frozen=True)
 class StudentOptimiser:
-    """SGD with Nesterov-free momentum or Adam, and how its learning rate goes over the run."""
+    """SGD with momentum, or Adam, and how its learning rate goes over the run."""
 
     lr: Schedule
     kind: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     clip: float = 0.0
+    nesterov: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that the loop knows of a method.
 
-    maker: how images come to be; image: what a good image is; views: what is done to an image before the student sees it;
-    student: what the student imitates; bank: how many images are kept for replay (0: none) and `fresh`, the share of each
-    batch that the maker draws anew. `student_steps` follow each turn of the maker. `average`: decay of the student's
-    average (0: none). `modules` build what trains along with the student and is dropped from the result.
+    maker: how images come to be, judged by the terms `image` after the view `jitter`, where there is one;
+    views: what is done to an image before student and teacher see it; student: what the student imitates.
+    A batch holds a share `pictures` from formulas; of the rest, a share `fresh` is drawn from the maker and the others are
+    replayed from the last `bank` images kept (0: all are fresh). `student_steps` follow each turn of the maker, from turn
+    `warmup_turns` on. average: exponent of the student's average over the run (0: none); about 17 remembers the last tenth.
+    modules: what trains along with the student and is dropped from the result, by name.
     """
 
     maker: Maker
     image: Terms
     student: Terms
     optimiser: StudentOptimiser
+    jitter: View | None = None
     views: tuple[View, ...] = ()
     batch_size: int = 256
     student_steps: int = 1
     warmup_turns: int = 0
     bank: int = 0
     fresh: float = 1.0
+    pictures: float = 0.0
     average: float = 0.0
     modules: Mapping[str, Callable[[Classifier, Classifier], nn.Module]] = field(default_factory=dict)
 
@@ -59,6 +65,14 @@ class Method:
     name: ClassVar[str]
     paper: ClassVar[str]
     needs_batch_norm: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """ConfigError for a knob that no run could work with."""
+        least = {"batch_size": 2, "student_steps": 1, "latent": 1, "width": 2, "temperature": 1e-3}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, (int, float)) and not least.get(f.name, 0) <= value < float("inf"):
+                raise ConfigError(f"method.{f.name}={value} must be finite and at least {least.get(f.name, 0)}")
 
     def plan(self, card: ModelCard) -> Plan:
         raise NotImplementedError

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from akd.errors import ModelError
+from akd.networks.zoo import brief
 
 LATENCY_SECONDS = 0.3
 
@@ -29,14 +30,19 @@ def macs(net: nn.Module, input_size: tuple[int, ...]) -> int:
     Convolutions, matrix products and attention count, half of torch's floating-point operations; elementwise work
     (normalisation, activations, pooling) does not. Raises ModelError where the network does not take such an image.
     """
-    with _undisturbed(net):
-        try:
-            # A twin, because a network that caches a tensor at its first call must not keep one without data.
-            twin = copy.deepcopy(net).to("meta")
-            with torch.device("meta"):
-                return _count(twin, _images(twin, 1, input_size))
-        except Exception:  # It looks at values or cannot be copied, which foreign code tells in many ways: run it.
-            return _count_for_real(net, input_size)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        # The counter does not see into fused attention, so it is done in the open.
+        torch.backends.mha.set_fastpath_enabled(False)
+        with _undisturbed(net), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            net(_images(net, 1, input_size))
+    except Exception as error:  # Foreign code fails in many ways.
+        shape = ",".join(map(str, input_size))
+        told = f"the network takes no image of {shape} ({brief(error)}); give its size, e.g. --input-size 3,32,32"
+        raise ModelError(told) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return int(counter.get_total_flops()) // 2
 
 
 def latency(net: nn.Module, input_size: tuple[int, ...], batch: int = 1, repeats: int = 100) -> float:
@@ -76,25 +82,3 @@ def _images(net: nn.Module, batch: int, input_size: tuple[int, ...]) -> Tensor:
     """Grey images [batch, C, H, W] of the network's own number type, where the network is."""
     like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.full((batch, *input_size), 0.5, dtype=like.dtype, device=like.device)
-
-
-def _count(net: nn.Module, images: Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
-        net(images)
-    return int(counter.get_total_flops()) // 2
-
-
-def _count_for_real(net: nn.Module, input_size: tuple[int, ...]) -> int:
-    fused = torch.backends.mha.get_fastpath_enabled()
-    try:
-        # The counter does not see into fused attention, so it is done in the open.
-        torch.backends.mha.set_fastpath_enabled(False)
-        with sdpa_kernel(SDPBackend.MATH):
-            return _count(net, _images(net, 1, input_size))
-    except Exception as error:
-        shape = ",".join(map(str, input_size))
-        reason = str(error).strip().partition("\n")[0]
-        told = f"the network takes no image of {shape} ({reason}); give its size, e.g. --input-size 3,32,32"
-        raise ModelError(told) from None
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from akd.errors import ModelError, did_you_mean
 
-MOST_BLOCKS = 500  # in one stage: a bound on what an absurd config makes this machine build
+MOST_BLOCKS = 500  # a bound on what an absurd config makes this machine build
 
 
 def initialise(net: nn.Module) -> None:
@@ -105,7 +105,10 @@ class ResNet(nn.Module):
         shortcut: str = "projection",
     ):
         super().__init__()
-        _check(depths, widths, {"block": (block, BLOCKS), "stem": (stem, STEMS), "shortcut": (shortcut, SHORTCUTS)})
+        _check(depths, widths)
+        for name, value, known in (("block", block, [*BLOCKS]), ("stem", stem, [*STEMS]), ("shortcut", shortcut, [*SHORTCUTS])):
+            if value not in known:
+                raise ModelError(f"{name} {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
         kind, join = BLOCKS[block], SHORTCUTS[shortcut]
         kernel, stride, padding = STEMS[stem]
         self.conv1 = nn.Conv2d(in_channels, widths[0], kernel, stride, padding, bias=False)
@@ -132,9 +135,6 @@ class ResNet(nn.Module):
         return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
-def _check(depths: Sequence[int], widths: Sequence[int], choices: dict[str, tuple[str, dict[str, object]]]) -> None:
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise ModelError(f"{name} {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
-    if not depths or len(depths) != len(widths) or min(depths) < 1 or max(depths) > MOST_BLOCKS or min(widths) < 1:
+def _check(depths: Sequence[int], widths: Sequence[int]) -> None:
+    if not depths or len(depths) != len(widths) or min(depths) < 1 or sum(depths) > MOST_BLOCKS or min(widths) < 1:
         raise ModelError(f"depths {list(depths)} and widths {list(widths)} do not go together; give one of each for a stage")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
+import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,15 @@ from torch import Tensor, nn
 from akd.errors import ModelError
 from akd.networks import zoo
 
-PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
-SUFFIXES = (".safetensors", *PICKLED, ".npz")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz")
 FOLDER_NAMES = ("model.safetensors", "pytorch_model.bin")
-SHARD = re.compile(r"(.+)-0*(\d+)-of-0*(\d+)(\.\w+)")
+SHARD = re.compile(r"(.+)-(\d{1,5})-of-(\d{1,5})(\.\w+)")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module", "teacher", "ema", "state_dict_ema", "model_ema")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-ALIASES = (("linear.", "fc."), ("shortcut.", "downsample."))  # the names of other public CIFAR nets
-ZIP_LIMIT = 1 << 28  # bytes to which an archive may grow when unpacked, whatever its size
-ZIP_RATIO = 50  # and as a multiple of its size
+ALIASES = (("linear.", "fc."), ("shortcut.", "downsample."))  # names that other public CIFAR nets use
+UNPACKED_LIMIT = 1 << 28  # bytes that a file may stand for, whatever its size; above that …
+UNPACKED_RATIO = 50  # … at most this multiple of its size
+SAVE = "save model.state_dict() or a .safetensors file"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -34,13 +36,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     share taken off. Raises ModelError where there is nothing readable, where it would run code, or for NaN and infinity.
     """
     state: dict[str, Tensor] = {}
-    for file in _files(path):
-        for name, tensor in _read(file).items():
-            if name in state:
-                raise ModelError(f"{path}: two shards hold {_short(name)}; keep one set of weights in the folder")
-            state[name] = _plain(tensor, name, file)
-    if not state:
-        raise ModelError(f"{path} holds no tensors; save model.state_dict() or a .safetensors file")
+    try:
+        for file in _files(path):
+            for name, tensor in _read(file).items():
+                if name in state:
+                    raise ModelError(f"{path}: two shards hold {zoo.one_line(name)}; keep one set of weights in the folder")
+                state[name] = _plain(tensor, name, file)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or zoo.brief(error)}; give a readable weights file") from error
     return strip_prefixes(state)
 
 
@@ -53,12 +56,12 @@ def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def infer_num_classes(state: Mapping[str, Tensor]) -> int | None:
     """Rows of the last two-dimensional weight, in the order of `state`; None where there is none."""
-    rows = [t.shape[0] for name, t in state.items() if name.endswith("weight") and t.ndim == 2]
+    rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith("weight") and tensor.ndim == 2]
     return rows[-1] if rows else None
 
 
 def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) -> None:
-    """Copy `state` into `net`, every tensor of it and nothing else; a net on the meta device is made real by it.
+    """Copy `state` into `net`, every tensor of it and nothing else; a net on the meta device becomes real by it.
 
     Prefixes of the net's own names are allowed for, `num_batches_tracked` may be absent, and a few names of other public
     nets are known (`linear` for `fc`, `shortcut` for `downsample`). Raises ModelError, one line that tells what differs.
@@ -69,29 +72,27 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
     unexpected = [name for name in fitted if name not in own]
     misshapen = [name for name in own if name in fitted and own[name].shape != fitted[name].shape]
     if missing or unexpected or misshapen:
-        shapes = [f"{_short(n)} {list(fitted[n].shape)} for {list(own[n].shape)}" for n in misshapen[:3]]
-        parts = [_listed(missing, "missing"), _listed(unexpected, "unexpected"), _listed(misshapen, "of another shape", shapes)]
-        raise ModelError(
-            f"the weights do not fit {architecture}: {'; '.join(filter(None, parts))}; {_remedy(state, architecture)}"
-        )
+        shapes = [f"{zoo.one_line(name)} {list(fitted[name].shape)} for {list(own[name].shape)}" for name in misshapen]
+        told = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+        counts = "; ".join(f"{len(names)} {what} ({_listed(names)})" for what, names in told if names)
+        near = 0 < len(misshapen) <= 3 and not missing and not unexpected
+        remedy = (near and _other_sizes(own, state)) or _other_architecture(state)
+        raise ModelError(f"the weights do not fit {architecture}: {counts}; {remedy}")
     if any(tensor.is_meta for tensor in own.values()):
         net.to_empty(device="cpu")
     net.load_state_dict(fitted)
 
 
 def fitting(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the built-in architectures whose tensors have the names and shapes of `state`."""
-    classes = infer_num_classes(state)
-    channels = _in_channels(state)
-    found = []
+    """Names of the built-in architectures that have tensors of just the names and shapes of `state`."""
+    classes, found = infer_num_classes(state) or 2, []
     for name, known in zoo.ARCHITECTURES.items():
         try:
             with torch.device("meta"):
-                own = zoo.build(name, classes or 2, (channels, *known.input_size[1:])).state_dict()
-        except ModelError:  # it needs arguments
+                own = zoo.build(name, classes, (_in_channels(state), *known.input_size[1:])).state_dict()
+        except ModelError:  # it is one to be given its sizes
             continue
-        fitted = _named_as(own, state)
-        if {n: t.shape for n, t in fitted.items()} == {n: t.shape for n, t in own.items()}:
+        if _shapes(_named_as(own, state)) == _shapes(own):
             found.append(name)
     return found
 
@@ -100,19 +101,167 @@ def _files(path: Path) -> list[Path]:
     """The files that hold the weights at `path`: one, or all shards of one set."""
     if path.is_dir():
         usual = [path / name for name in FOLDER_NAMES if (path / name).is_file()]
-        inside = usual[:1] or sorted(f for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file())
+        inside = usual[:1] or sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not inside:
-            raise ModelError(f"{path} holds no weights; it needs model.safetensors or another of {', '.join(SUFFIXES)}")
-        if len(inside) > 1 and not all(SHARD.fullmatch(f.name) for f in inside):
-            raise ModelError(f"{path} holds {len(inside)} weights files ({_names(f.name for f in inside)}); name the one to use")
+            raise ModelError(f"{path} holds no weights; give a folder with model.safetensors, or a weights file")
+        if len(inside) > 1 and not all(SHARD.fullmatch(file.name) for file in inside):
+            raise ModelError(f"{path} holds several weights ({_listed([file.name for file in inside])}); name one of the files")
         path = inside[0]
     if not path.is_file():
-        raise ModelError(f"there is no file {path}" if not path.exists() else f"{path} is not a regular file; give weights")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"{path} is of no known kind; weights end in {', '.join(SUFFIXES)}")
-    shard = SHARD.fullmatch(path.name)
-    if shard is None:
+        raise ModelError(f"{path} is not a regular file; give a weights file" if path.exists() else f"there is no file {path}")
+    if path.suffix not in SUFFIXES:
+        raise ModelError(f"{path} is no weights file by its name; give one of {', '.join(SUFFIXES)}")
+    part = SHARD.fullmatch(path.name)
+    if not part:
         return [path]
-    count = int(shard[3])
-    siblings = [f for f in path.parent.iterdir() if (s := SHARD.fullmatch(f.name)) and (s[1], s[3], s[4]) == (shard[1], *shard[3:])]
-    return siblings
+    base, number, count, suffix = part.groups()
+    shards = [path.with_name(f"{base}-{n:0{len(number)}}-of-{count}{suffix}") for n in range(1, int(count) + 1)]
+    lacking = [file.name for file in shards if not file.is_file()]
+    if lacking or path not in shards:
+        raise ModelError(f"{path}: its set of {int(count)} shards is not whole (missing: {_listed(lacking)}); copy all of them")
+    return shards
+
+
+def _read(file: Path) -> Mapping[str, Tensor]:
+    size = file.stat().st_size
+    if not size:
+        raise ModelError(f"{file} is empty; copy or save it again")
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > max(UNPACKED_LIMIT, UNPACKED_RATIO * size):
+                raise ModelError(f"{file} would unpack {size:,} bytes to {unpacked:,}, which no weights do; {SAVE}")
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        if file.suffix == ".npz":
+            return _arrays(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _unwrapped(torch.load(file, map_location="cpu", weights_only=True), file)
+    except (ModelError, OSError):
+        raise
+    except Exception as error:  # hostile bytes break readers in every way there is
+        raise ModelError(_refusal(file, error)) from error
+
+
+def _arrays(file: Path) -> dict[str, Tensor]:
+    loaded = np.load(file, allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ModelError(f"{file} is a bare array, not an .npz of named ones; {SAVE}")
+    with loaded:
+        arrays = dict(loaded)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise ModelError(f"{file}: {zoo.one_line(name)} is no array of numbers but of {array.dtype}; {SAVE}")
+    # Converted into this machine's byte order, which is all that torch takes.
+    return {name: torch.from_numpy(a.astype("f4" if a.dtype.kind == "f" else "i8")) for name, a in arrays.items()}
+
+
+def _unwrapped(loaded: Any, file: Path) -> dict[str, Tensor]:
+    for _ in WRAPPERS:  # a bound: a pickled dict can hold itself
+        inner = [loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)] if isinstance(loaded, Mapping) else []
+        if not inner:
+            break
+        loaded = inner[0]
+    entries = loaded if isinstance(loaded, Mapping) else {}
+    tensors = {key: value for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if not tensors:
+        what = f"a dict of {_listed(entries)}" if entries else f"a {type(loaded).__name__}"
+        raise ModelError(f"{file} holds no state dict but {what}; {SAVE}")
+    return tensors
+
+
+def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
+    """Dense, real, float32 where it is of floats; ModelError for all that no network holds."""
+    where = f"{file}: {zoo.one_line(name)}"
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_complex():
+        raise ModelError(f"{where} is not a dense tensor of real numbers; {SAVE} of the unquantised model")
+    # Strides of zero let a few bytes stand for terabytes.
+    if tensor.nbytes > max(UNPACKED_LIMIT, tensor.untyped_storage().nbytes()):
+        raise ModelError(f"{where} claims {tensor.nbytes:,} bytes, which the file does not hold; {SAVE}")
+    tensor = tensor.detach()
+    if not tensor.is_floating_point():
+        return tensor
+    tensor = tensor.float()
+    if not tensor.isfinite().all():
+        raise ModelError(f"{where} holds NaN or infinite weights; give a checkpoint from before training diverged")
+    return tensor
+
+
+def _refusal(file: Path, error: Exception) -> str:
+    text = str(error)
+    named = re.search(r"GLOBAL ([\w.]+)", text)
+    code = named[1] if named else next(_globals(file), "TorchScript" if "TorchScript" in text else "")
+    if code and file.suffix not in (".npz", ".safetensors"):
+        return f"{file} holds code or whole objects ({code[:80]}), which are never run or rebuilt; {SAVE}"
+    if "allow_pickle" in text:
+        return f"{file} holds pickled objects, which are never loaded; {SAVE}"
+    reason = zoo.one_line(text.rpartition("WeightsUnpickler error:")[2])
+    kind = type(error).__name__
+    return f"{file} cannot be read as weights: truncated, or of another kind ({kind}: {reason}); copy it again, or {SAVE}"
+
+
+def _globals(file: Path) -> Iterator[str]:
+    """What a bare pickle would import, read off without unpickling."""
+    strings: list[str] = []
+    try:
+        with open(file, "rb") as opened:
+            for operation, value, _ in pickletools.genops(opened):
+                if operation.name == "GLOBAL":
+                    yield str(value).replace(" ", ".")
+                elif operation.name == "STACK_GLOBAL":
+                    yield ".".join(strings[-2:])
+                elif isinstance(value, str):
+                    strings.append(value)
+    except Exception:  # not a pickle, or not a whole one
+        return
+
+
+def _named_as(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` under the names that `own` uses, as far as prefixes and aliases explain the difference."""
+    prefix = _shared_prefix(own)
+    plain = {prefix + name: tensor for name, tensor in strip_prefixes(state).items()}
+    fitted: dict[str, Tensor] = {}
+    for name, tensor in plain.items():
+        others = [name.replace(old, new) for old, new in ALIASES if name not in own]
+        fitted[next((other for other in others if other in own and other not in plain), name)] = tensor
+    counters = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith("num_batches_tracked")}
+    return {**counters, **fitted}
+
+
+def _shared_prefix(names: Iterable[str]) -> str:
+    names, prefix = list(names), ""
+    while names:
+        longer = [prefix + p for p in PREFIXES if all(n.startswith(prefix + p) and len(n) > len(prefix + p) for n in names)]
+        if not longer:
+            break
+        prefix = longer[0]
+    return prefix
+
+
+def _other_sizes(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    classes, channels = infer_num_classes(state), _in_channels(state)
+    wanted = [f"--num-classes {classes}"] if classes != infer_num_classes(own) else []
+    wanted += [f"--input-size {channels},H,W"] if channels != _in_channels(own) else []
+    return f"give {' and '.join(wanted)}" if wanted else ""
+
+
+def _other_architecture(state: Mapping[str, Tensor]) -> str:
+    names = fitting(state)
+    return f"they fit {_listed(names)}: try --arch {names[0]}" if names else "check --arch, its arguments and --num-classes"
+
+
+def _in_channels(state: Mapping[str, Tensor]) -> int:
+    """A guess at the images' channels, for remedies: files need not keep the order of layers, and depthwise filters have 1."""
+    inputs = {tensor.shape[1] for tensor in state.values() if tensor.ndim == 4}
+    return next((channels for channels in (3, 1, 4, 2) if channels in inputs), 3)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def _listed(names: Iterable[object]) -> str:
+    names = list(names)
+    return ", ".join(zoo.one_line(name) for name in names[:3]) + (" …" if len(names) > 3 else "")

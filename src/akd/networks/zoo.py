@@ -91,6 +91,16 @@ def find(name: str) -> Architecture | None:
     return ARCHITECTURES.get(name) or (Architecture(partial(WideResNet, int(wide[1]), int(wide[2]))) if wide else None)
 
 
+def require(name: str) -> Architecture:
+    """`find`, or ModelError with what is near and how to see all."""
+    known = find(name)
+    if known is None:
+        hint = did_you_mean(canonical(name), ARCHITECTURES)
+        said = one_line(repr(name))
+        raise ModelError(f"unknown architecture {said}{hint} (akd design --list shows all, or give package.module:factory)")
+    return known
+
+
 def build(architecture: str, num_classes: int | None, input_size: Size | None = None, **arguments: Any) -> nn.Module:
     """A fresh network: images [B, *input_size] -> logits [B, num_classes].
 
@@ -98,14 +108,16 @@ def build(architecture: str, num_classes: int | None, input_size: Size | None = 
     input_size: (channels, height, width), else what the architecture is made for. arguments: the factory's own.
     A user's factory gets num_classes where it takes it; only there may it be None. Raises ModelError, always one line.
     """
-    known = find(architecture)
     offered: dict[str, Any] = {"num_classes": num_classes}
-    if known is not None:
+    if not is_foreign(architecture):
+        known = require(architecture)
         size = input_size or known.input_size
         factory = known.factory
         offered |= {"in_channels": size[0], "input_size": size}
         _check_names(architecture, factory, offered, arguments)
     elif architecture.startswith("timm:"):
+        if any(name.startswith(("pretrained", "checkpoint")) for name in arguments):
+            raise ModelError(f"{architecture}: weights are no argument; give them as a file with --weights")
         factory = timm_factory(architecture.removeprefix("timm:"))
         offered |= {"in_chans": (input_size or (3, 0, 0))[0]}
     else:
@@ -116,7 +128,7 @@ def build(architecture: str, num_classes: int | None, input_size: Size | None = 
     except ModelError:
         raise
     except Exception as error:
-        told = f" with {arguments}" if arguments else ""
+        told = f" with {one_line(arguments)}" if arguments else ""
         raise ModelError(f"{architecture} cannot be built{told}: {brief(error)}; check its arguments") from error
     if not isinstance(net, nn.Module):
         raise ModelError(f"{architecture} returns a {type(net).__name__}, not a torch.nn.Module; name a factory of a network")
@@ -134,16 +146,18 @@ def timm_factory(name: str) -> Factory:
     return partial(timm.create_model, name, pretrained=False)
 
 
+def one_line(value: object, limit: int = 80) -> str:
+    """The start of a value's text, without line breaks."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
 def brief(error: BaseException, limit: int = 200) -> str:
     """An error's kind and the start of its text, in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:limit]}{'…' if len(text) > limit else ''}" if text else type(error).__name__
+    return f"{type(error).__name__}: {one_line(error, limit)}".removesuffix(": ")
 
 
 def _imported(name: str) -> Factory:
-    if not FACTORY.fullmatch(name):
-        hint = did_you_mean(canonical(name), ARCHITECTURES)
-        raise ModelError(f"unknown architecture {name!r}{hint} (akd design --list shows all, or give package.module:factory)")
     module_name, _, path = name.partition(":")
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
@@ -153,7 +167,9 @@ def _imported(name: str) -> Factory:
         raise ModelError(f"cannot import {module_name} for {name} ({brief(error)}); run where it can be imported") from error
     for part in path.split("."):
         if not hasattr(found, part):
-            raise ModelError(f"{module_name} has no {path!r}{did_you_mean(part, dir(found))}; name a function that returns a network")
+            raise ModelError(
+                f"{module_name} has no {path!r}{did_you_mean(part, dir(found))} (name a function that returns a net)"
+            )
         found = getattr(found, part)
     if not callable(found):
         raise ModelError(f"{name} is a {type(found).__name__}, not a function; name one that returns a network")

@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def shift(images: Tensor, pad: int, flip: bool) -> Tensor:
-    """Random crop after reflect padding by `pad` pixels, and a mirror image half of the time. [B, C, H, W] -> same."""
+    """Random crop after padding with the edge by `pad` pixels, and a mirror image half of the time. [B, C, H, W] -> same."""
     b, _, h, w = images.shape
     device = images.device
     rows = torch.arange(h, device=device) + torch.randint(0, 2 * pad + 1, (b, 1), device=device)
     cols = torch.arange(w, device=device) + torch.randint(0, 2 * pad + 1, (b, 1), device=device)
     if flip:
         cols = torch.where(torch.rand(b, 1, device=device) < 0.5, cols.flip(1), cols)
-    padded = F.pad(images, (pad,) * 4, mode="reflect").permute(0, 2, 3, 1)
+    padded = F.pad(images, (pad,) * 4, mode="replicate").permute(0, 2, 3, 1)
     index = torch.arange(b, device=device)[:, None, None]
     return padded[index, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 

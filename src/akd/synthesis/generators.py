@@ -39,7 +39,7 @@ class Generator(nn.Module):
 class ConditionalGenerator(nn.Module):
     """A `Generator` whose noise carries the class that is asked for: (z [B, latent], labels [B]) -> images [B, C, H, W].
 
-    The class enters as a learned embedding that scales the noise, so that every class starts from its own region.
+    The class enters as a learned vector of the same length as the noise, added to it.
     """
 
     def __init__(self, input_size: tuple[int, int, int], num_classes: int, latent: int = 256, width: int = 128):

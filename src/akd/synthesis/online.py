@@ -33,14 +33,19 @@ class OnlineState(nn.Module):
 
 @dataclass(frozen=True)
 class Online:
-    """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw."""
+    """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw.
+
+    `first` steps in the first turn, so that the student never learns from an untrained generator.
+    """
 
     steps: int = 1
+    first: int = 1
     lr: Schedule = 1e-3
     latent: int = 256
     width: int = 128
     asked: bool = False
     clip: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def build(self, card: ModelCard) -> OnlineState:
         if self.asked:
@@ -50,7 +55,7 @@ class Online:
         return OnlineState(Generator(card.input_size, self.latent, self.width), 0)
 
     def optimiser(self, module: nn.Module) -> Optimizer:
-        return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0))
+        return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         assert optimiser is not None
@@ -59,7 +64,7 @@ class Online:
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None
-        for _ in range(self.steps):
+        for _ in range(self.steps if progress else max(self.first, self.steps)):
             batch = module(count)
             loss, terms = judge(batch)
             optimiser.zero_grad(set_to_none=True)

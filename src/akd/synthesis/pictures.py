@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LEAVES = 24
+FINEST, COARSEST = 1.25, 3.0
+
+
+def pictures(count: int, input_size: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
+    """[count, C, H, W] in 0..1: the first half dead leaves, the rest clouds."""
+    half = count // 2
+    return torch.cat([dead_leaves(half, input_size, device), clouds(count - half, input_size, device)])
+
+
+def clouds(count: int, input_size: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
+    """[count, C, H, W] in 0..1: noise at three scales, summed with random shares, through a sigmoid of random contrast.
+
+    Low contrast gives smooth clouds, high contrast blots and strokes. Channels share three quarters of their noise, as
+    those of photographs do.
+    """
+    channels, h, w = input_size
+    total = torch.zeros(count, channels, h, w, device=device)
+    for divisor in (COARSEST, (COARSEST + FINEST) / 2, FINEST):
+        size = (max(2, round(h / divisor)), max(2, round(w / divisor)))
+        noise = torch.randn(count, 1, *size, device=device) * (0.75 if channels > 1 else 1.0)
+        if channels > 1:
+            noise = noise + 0.66 * torch.randn(count, channels, *size, device=device)
+        share = torch.rand(count, 1, 1, 1, device=device)
+        total += share * F.interpolate(noise, size=(h, w), mode="bicubic", align_corners=False)
+    darkness, contrast = torch.rand(2, count, 1, 1, 1, device=device)
+    return torch.sigmoid((total - 0.6 * darkness) * (1 + 6 * contrast))
 
 
 def dead_leaves(count: int, input_size: tuple[int, int, int], device: torch.device | None = None) -> Tensor:

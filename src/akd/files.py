@@ -1,0 +1,51 @@
+"""Files that are whole or not there: written to one side, flushed, renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from akd.errors import AkdError, ConfigError
+
+
+def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
+    """Write to one side, flush to the disk, rename into place: `file` is whole or not there at all."""
+    with one_line(file):
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                for chunk in chunks:
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+def write_text(file: Path, text: str) -> None:
+    write_bytes(file, text.encode())
+
+
+def write_json(file: Path, value: Any) -> None:
+    write_text(file, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def one_line(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AkdError(f"no space left to write {path}; free some, then start the same command to go on") from error
+        raise ConfigError(f"cannot use {path}: {error.strerror}; choose another --out") from error

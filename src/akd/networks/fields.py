@@ -1,0 +1,94 @@
+"""What is told about a model, by its config.json or by its user: read strictly, and held against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from akd.errors import ModelError
+from akd.networks import zoo
+
+Fields = dict[str, Any]
+"""Those fields of a ModelCard that are known, by name."""
+LARGEST = 4096  # pixels of height or width: a bound on what an absurd config makes this machine allocate
+
+
+def read_config(folder: Path) -> Fields:
+    """The known fields of a folder's config.json, akd's or timm's (which nests some of them); {} where there is none."""
+    file = folder / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{file} cannot be read ({zoo.brief(error, 80)}); save the model folder again") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{file} holds no JSON object; save the model folder again")
+    nested = config.get("pretrained_cfg")
+    return checked({**nested, **config} if isinstance(nested, dict) else config, str(file))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31
+
+
+def _numbers(value: Any) -> bool:
+    return _list(value) and len(value) <= LARGEST and all(map(_number, value))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e6 < value < 1e6
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "architecture": ("a name", lambda value: isinstance(value, str) and 0 < len(value) <= 200),
+    "num_classes": ("a positive whole number", _whole),
+    "mean": ("a list of numbers", _numbers),
+    "std": ("a list of numbers", _numbers),
+    "input_size": (
+        f"channels, height and width, the latter at most {LARGEST}",
+        lambda value: _list(value) and len(value) == 3 and all(map(_whole, value)) and max(value) <= LARGEST,
+    ),
+    "label_names": ("a list of names", lambda value: _list(value) and all(isinstance(name, str) for name in value)),
+    "arguments": (
+        "a dictionary of the factory's own arguments",
+        lambda value: isinstance(value, Mapping) and not {"architecture", "num_classes", "input_size"} & value.keys(),
+    ),
+}
+
+
+_SPELT: dict[str, Callable[[Any], Any]] = {
+    "architecture": zoo.canonical,
+    "mean": lambda value: tuple(map(float, value)),
+    "std": lambda value: tuple(map(float, value)),
+    "input_size": tuple,
+    "label_names": tuple,
+    "arguments": dict,
+}
+
+
+def checked(values: Mapping[str, Any], where: str) -> Fields:
+    """Those of `values` that are known fields and given, each of its type, in one spelling."""
+    fields = {name: values[name] for name in FIELDS if values.get(name) is not None}
+    for name, value in fields.items():
+        what, fits = FIELDS[name]
+        if not fits(value):
+            raise ModelError(f"{where}: {name} must be {what}, not {zoo.one_line(repr(value), 60)}")
+        fields[name] = _SPELT[name](value) if name in _SPELT else value
+    return fields
+
+
+def agree(told: Fields, config: Fields, source: str) -> None:
+    """ModelError for the first field on which the two differ; lists and tuples are the same, as in a JSON file."""
+    for name in told.keys() & config.keys():
+        one, other = (json.loads(json.dumps(fields[name], default=str)) for fields in (told, config))
+        if one != other:
+            option = f"--{name.replace('_', '-')}".replace("--architecture", "--arch")
+            said, asked = zoo.one_line(config[name]), zoo.one_line(told[name])
+            raise ModelError(f"{source} says {name} {said}, not {asked}; leave {option} out")

@@ -1,0 +1,217 @@
+"""Models on disk and elsewhere: from whatever a user names to a frozen classifier, and back into a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from akd.errors import AkdError, ModelError, did_you_mean
+from akd.networks import hub, zoo
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.fields import Fields, agree, checked, read_config
+from akd.networks.weights import fitting, infer_num_classes, load_strict, read_state_dict, strip_prefixes
+
+FORMS = "a weights file with --arch, a model or run folder, package.module:factory, hf-hub:owner/repo[@rev] or timm:NAME"
+NORMALISATION = "give --mean and --std, one value for each channel, for pixels in 0..1"
+
+
+def save_model(model: Classifier, folder: Path) -> None:
+    """Write `folder`: model.safetensors (on the CPU, contiguous, without wrappers' prefixes) and config.json, each whole
+    or not at all. Raises AkdError where it cannot be written."""
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in model.net.state_dict().items()}
+    # Cloned, because safetensors refuses tensors that share memory.
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in strip_prefixes(state).items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
+        _write(folder / "config.json", model.card.to_json().encode())
+    except OSError as error:
+        raise AkdError(f"cannot write {folder}: {error.strerror}; free some space or choose another folder") from error
+
+
+def load_model(
+    source: str,
+    *,
+    arch: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    input_size: Sequence[int] | None = None,
+    label_names: Sequence[str] | None = None,
+    weights: str | None = None,
+) -> Classifier:
+    """The frozen classifier at `source`, in eval mode on the CPU, tried on one grey image: [B, C, H, W] in 0..1 -> [B, K].
+
+    source: a model folder (config.json, model.safetensors), a run folder, a weights file or shards with `arch`,
+    "package.module:factory" or "timm:NAME" with or without `weights`, "hf-hub:owner/repo[@rev]".
+    arch, arguments: as for `zoo.build`. num_classes is read off the weights where nothing tells it. mean, std: per channel,
+    for pixels in 0..1, never guessed. What a folder's config.json tells cannot be told otherwise. A user's own factory
+    is run only where the caller names it, never because a config does. Raises ModelError, in one line.
+    """
+    given = {"architecture": arch, "arguments": arguments, "num_classes": num_classes, "mean": mean, "std": std}
+    told = checked({**given, "input_size": input_size, "label_names": label_names}, "the options")
+    path = Path(os.path.expanduser(source))
+    if zoo.is_foreign(source) and not os.path.exists(path):
+        agree(told, {"architecture": source}, source)
+        if weights is None:
+            return _made(source, told)
+        return _from_file(Path(os.path.expanduser(weights)), {**told, "architecture": source}, {}, source)
+    if weights is not None:
+        raise ModelError(f"--weights goes with package.module:factory or timm:NAME, and {source} has its own; leave it out")
+    if source.startswith("hf-hub:"):
+        folder = hub.fetch(source.removeprefix("hf-hub:"))
+        return _from_file(folder, told, read_config(folder), source)
+    path = _located(source, path)
+    config = read_config(path)
+    agree(told, config, source)
+    return _from_file(path, told, config, source)
+
+
+def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[int] | None = None) -> Classifier:
+    """An untrained net under a card that takes pixels as they are: to measure and design by, not to use."""
+    fields = checked({"architecture": arch, "num_classes": num_classes, "input_size": input_size}, "the options")
+    if num_classes is None:
+        raise ModelError(f"how many classes is {arch} to tell apart? give --num-classes")
+    size = _size(fields, arch)
+    fields |= {"input_size": size, "mean": (0.0,) * size[0], "std": (1.0,) * size[0]}
+    return _classifier(zoo.build(arch, num_classes, size), fields, arch)
+
+
+def _from_file(path: Path, told: Fields, config: Fields, source: str) -> Classifier:
+    """The weights at `path` in the architecture that the caller (`told`) or else the file's `config` names."""
+    fields = {**config, **told}
+    if "architecture" not in fields:
+        hint = "".join(f" {name}, which fits it" for name in fitting(read_state_dict(path))[:1])
+        raise ModelError(f"{source} does not tell its architecture; give --arch{hint}")
+    name = fields["architecture"]
+    if zoo.FACTORY.fullmatch(name) and not name.startswith("timm:") and "architecture" not in told:
+        raise ModelError(f"{source} was made by code that is not akd's; to allow that it is run, give --arch {name}")
+    size, state = _size(fields, source), read_state_dict(path)
+    fields["num_classes"] = _classes(fields, state, source)
+    # A config of timm's names timm's architecture, which may be ours as well: ours has the CIFAR stem.
+    from_timm = "architecture" not in told and "arguments" not in config and not zoo.is_foreign(name)
+    names = [name] * (zoo.find(name) is not None or not from_timm) + [f"timm:{name}"] * from_timm
+    refusals = []
+    for name in names:
+        try:
+            # Without memory until it is known to fit: no absurd config makes this machine allocate.
+            with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
+                net = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
+            load_strict(net, state, name)
+            return _classifier(net, {**fields, "architecture": name, "input_size": size}, source)
+        except ModelError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _made(source: str, told: Fields) -> Classifier:
+    """What a factory returns with its weights in it: a net, or a Classifier whose card then counts."""
+    arguments = told.get("arguments", {})
+    net: Any
+    if source.startswith("timm:"):
+        net = _pretrained(source.removeprefix("timm:"), arguments)
+        config = checked({**net.pretrained_cfg, "architecture": None}, source)
+    else:
+        net = zoo.build(source, told.get("num_classes"), told.get("input_size"), **arguments)
+        config = {}
+        if isinstance(net, Classifier):
+            net, config = net.net, checked(asdict(net.card), source)
+    own = {name: value for name, value in told.items() if name not in ("architecture", "arguments")}
+    agree(own, config, source)
+    fields = {"architecture": source, "arguments": arguments, **own, **config}
+    fields |= {"num_classes": _classes(fields, net.state_dict(), source), "input_size": _size(fields, source)}
+    return _classifier(net, fields, source)
+
+
+def _pretrained(name: str, arguments: Fields) -> Any:
+    make = zoo.timm_factory(name)
+    try:
+        return make(pretrained=True, **arguments)
+    except Exception as error:  # no weights published, no network, arguments it does not take
+        raise ModelError(
+            f"timm:{name} cannot be had with its weights ({zoo.brief(error)}); give --weights FILE, "
+            f"or where there is a network: hf download timm/{name}"
+        ) from error
+
+
+def _classifier(net: nn.Module, fields: Fields, source: str) -> Classifier:
+    """Net and card together, frozen, and proven on one grey image."""
+    if not {"mean", "std"} <= fields.keys():
+        raise ModelError(f"the normalisation of {source} is unknown; {NORMALISATION}")
+    card = ModelCard(**fields)
+    model = Classifier(net.to("cpu", torch.float32), card).freeze()
+    shape = "x".join(map(str, card.input_size))
+    try:
+        with torch.no_grad():
+            logits = model(torch.full((2, *card.input_size), 0.5))
+    except Exception as error:  # whatever a user's own network does
+        raise ModelError(f"{source} takes no images of {shape} ({zoo.brief(error)}); give --input-size C,H,W") from error
+    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != [2, card.num_classes]:
+        raise ModelError(f"{source} gives {found} for two images, not [2, {card.num_classes}] logits; check --num-classes")
+    if not logits.isfinite().all():
+        raise ModelError(f"{source} gives NaN or infinite logits on a grey image; check its weights and --std")
+    return model
+
+
+def _classes(fields: Fields, state: Mapping[str, Tensor], source: str) -> int:
+    classes: int | None = fields.get("num_classes", infer_num_classes(state))
+    if classes is None:
+        raise ModelError(f"the number of classes of {source} is unknown; give --num-classes")
+    return classes
+
+
+def _size(fields: Fields, source: str) -> tuple[int, int, int]:
+    size: tuple[int, int, int] | None = fields.get("input_size")
+    if size is None and zoo.is_foreign(fields["architecture"]):
+        raise ModelError(f"the size of {source}'s images is unknown; give --input-size, e.g. 3,32,32")
+    return size or zoo.require(fields["architecture"]).input_size
+
+
+def _located(source: str, path: Path) -> Path:
+    """The file or folder that holds the weights; in a run folder, that of its student."""
+    if not source or not os.path.exists(path):
+        raise ModelError(f"there is no {zoo.one_line(repr(source))}{_near(source, path)} (a model is {FORMS})")
+    if not path.is_dir() or (path / "config.json").exists():
+        return path
+    if (path / "student" / "config.json").exists():
+        return path / "student"
+    if (path / "config.yaml").exists():
+        kept = f"; its last good student is in {path / 'last-good'}" if (path / "last-good").exists() else ""
+        raise ModelError(f"the run in {path} has no student yet; start its akd distill command again to go on{kept}")
+    return path
+
+
+def _near(source: str, path: Path) -> str:
+    if zoo.find(source):
+        return f": that is an architecture; give its weights file with --arch {source}"
+    with contextlib.suppress(OSError, ValueError):
+        if hint := did_you_mean(path.name, (file.name for file in path.parent.iterdir())):
+            return hint
+    prefix, colon, rest = source.partition(":")
+    return did_you_mean(f"{prefix}:{rest}", (f"{form}:{rest}" for form in ("hf-hub", "timm"))) if colon else ""
+
+
+def _write(file: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
