@@ -140,14 +140,15 @@ class RunFolder:
 def environment(runtime: Runtime) -> dict[str, Any]:
     """Device, versions, threads: the conditions beside every number."""
     cuda = runtime.device.type == "cuda"
+    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
     return {
-        "device": torch.cuda.get_device_name(runtime.device) if cuda else (platform.processor() or platform.machine()),
+        "device": torch.cuda.get_device_name(runtime.device) if cuda else cpu,
         "precision": str(runtime.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "akd": metadata.version("akd"),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.release()}",
         "command": " ".join(sys.argv),
     }
 

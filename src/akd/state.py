@@ -27,6 +27,11 @@ def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) ->
     )
 
 
+def floats_of(network: nn.Module | None) -> list[Tensor]:
+    """Parameters and floating-point buffers, as they lie in the network."""
+    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()] if network else []
+
+
 class State:
     """A run as it stands. `state_dict` and `load_state_dict` carry it over a kill, bit for bit."""
 
@@ -44,6 +49,7 @@ class State:
             self.probe = (pictures(PROBE_IMAGES, student.card.input_size) * 255).round().to(torch.uint8)
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
+        self._averaged = floats_of(self.average), floats_of(self.student)
         self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
         self.trained = [*self.student.parameters(), *self.modules.parameters()]
         self.student_optimiser = student_optimiser(plan.optimiser, self.trained)
@@ -95,12 +101,6 @@ class State:
         """
         if self.average is None:
             return
-        decay = (1 - 1 / self.step) ** (self.plan.average + 1)
-        ours, theirs = list(self.average.state_dict().values()), list(self.student.state_dict().values())
-        floats: list[tuple[Tensor, Tensor]] = []
-        for mine, new in zip(ours, theirs, strict=True):
-            if mine.is_floating_point():
-                floats.append((mine, new))
-            else:
-                mine.copy_(new)
-        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
+        share = 1 - (1 - 1 / self.step) ** (self.plan.average + 1)
+        mine, new = self._averaged
+        torch._foreach_lerp_(mine, new, share)

@@ -33,12 +33,15 @@ class Wall:
         self.run_folder = str(run_folder.resolve()) + os.sep
         self.loading_teacher = True
         self.opened: dict[str, set[str]] = {"teacher": set(), "run": set(), "code": set(), "system": set(), "other": set()}
+        self.written: set[str] = set()
         self.network: dict[str, set[str]] = {"teacher": set(), "other": set()}
         self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
 
     def saw(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
-            self.note_file(os.fsdecode(args[0]))
+            path, flags = os.fsdecode(args[0]), args[2] or 0
+            only_written = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_EXCL
+            self.written.add(os.path.realpath(path)) if only_written else self.note_file(path)
         elif event == "import" and str(args[0]).startswith("akd.evaluation"):
             raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
         elif event == "socket.connect":
@@ -82,6 +85,7 @@ class Wall:
         return {
             "data_free": clean,
             "opened": {**named, **counted},
+            "written": sorted(path for path in self.written if not path.startswith(self.run_folder)),
             "network": {phase: sorted(addresses) for phase, addresses in self.network.items()},
             "data_modules_loaded_before": self.loaded_before,
             "data_modules_loaded_while_distilling": [name for name in loaded if name not in self.loaded_before],

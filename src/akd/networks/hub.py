@@ -1,19 +1,25 @@
-"""Models from the Hugging Face hub, through its own client and cache."""
+"""Models from the Hugging Face hub and from timm, through their own clients and cache; both are extras."""
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from akd.errors import ModelError
 from akd.networks.weights import FOLDER_NAMES
-from akd.networks.zoo import brief
+from akd.networks.zoo import brief, timm_factory
 
 
 def fetch(name: str) -> Path:
     """The cached folder of "owner/repo[@revision]", with config.json and one file of weights; downloads what is missing.
 
-    Raises ModelError where the client is not installed, the repository holds no such files, or it cannot be reached.
+    What the cache has is used as it is, without a look at the network. Raises ModelError where the client is not
+    installed, the repository has no such files, or it cannot be reached.
     """
     repository, _, revision = name.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.A):
@@ -23,22 +29,42 @@ def fetch(name: str) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
         raise ModelError(f"hf-hub:{name} needs the hub's client; pip install 'akd[hub]'") from error
-    unreachable: Exception | None = None
-    for weights in FOLDER_NAMES:
+    failure: Exception | None = None
+    for cached, weights in itertools.product((True, False), FOLDER_NAMES):
         try:
-            config = hf_hub_download(repository, "config.json", revision=revision or None)
-            hf_hub_download(repository, weights, revision=revision or None)
+            config, _ = (
+                hf_hub_download(repository, file, revision=revision or None, local_files_only=cached)
+                for file in ("config.json", weights)
+            )
             return Path(config).parent
         except LocalEntryNotFoundError as error:
-            unreachable = error
+            failure = error
+            if not cached:  # the network is down; asking for the other file takes as long again
+                break
         except EntryNotFoundError:
-            continue
+            failure = None
         except Exception as error:  # the network fails in as many ways as there are clients
-            unreachable = error
-    if unreachable is None:
+            failure = error
+            break
+    if failure is None:
         raise ModelError(f"hf-hub:{name} lacks config.json or one of {', '.join(FOLDER_NAMES)}; give its weights as a file")
-    at = f" --revision {revision}" if revision else ""
+    command = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
     raise ModelError(
-        f"hf-hub:{name} is not in the cache and cannot be had now ({brief(unreachable, 80)}); "
-        f"where there is a network: hf download {repository}{at}"
-    ) from unreachable
+        f"hf-hub:{name} is not in the cache and cannot be had now ({brief(failure, 80)}); where there is a network: {command}"
+    ) from failure
+
+
+def pretrained(name: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """timm's network `name` with its published weights, and its config (mean, std, input_size, num_classes …)."""
+    make = timm_factory(name)
+    try:
+        net: Any = make(pretrained=True, **arguments)
+    except Exception as error:  # no weights published, no network, arguments it does not take
+        from timm.models import get_pretrained_cfg
+
+        repository = getattr(get_pretrained_cfg(name), "hf_hub_id", None) or f"timm/{name}"
+        raise ModelError(
+            f"timm:{name} cannot be had with its weights ({brief(error, 80)}); "
+            f"give --weights FILE, or where there is a network: hf download {repository}"
+        ) from error
+    return net, {key: value for key, value in net.pretrained_cfg.items() if key != "architecture"}

@@ -106,42 +106,36 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str) -> Classif
         try:
             # Without memory until it is known to fit: no absurd config makes this machine allocate.
             with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
-                net = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
+                built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
+            net, card = _opened(built, told, source)
             load_strict(net, state, name)
-            return _classifier(net, {**fields, "architecture": name, "input_size": size}, source)
+            return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source)
         except ModelError as error:
             refusals.append(error)
     raise refusals[0]
 
 
 def _made(source: str, told: Fields) -> Classifier:
-    """What a factory returns with its weights in it: a net, or a Classifier whose card then counts."""
+    """What a factory returns with its weights in it."""
     arguments = told.get("arguments", {})
-    net: Any
     if source.startswith("timm:"):
-        net = _pretrained(source.removeprefix("timm:"), arguments)
-        config = checked({**net.pretrained_cfg, "architecture": None}, source)
+        net, config = hub.pretrained(source.removeprefix("timm:"), arguments)
+        config = checked(config, source)
+        agree(told, config, source)
     else:
-        net = zoo.build(source, told.get("num_classes"), told.get("input_size"), **arguments)
-        config = {}
-        if isinstance(net, Classifier):
-            net, config = net.net, checked(asdict(net.card), source)
-    own = {name: value for name, value in told.items() if name not in ("architecture", "arguments")}
-    agree(own, config, source)
-    fields = {"architecture": source, "arguments": arguments, **own, **config}
+        net, config = _opened(zoo.build(source, told.get("num_classes"), told.get("input_size"), **arguments), told, source)
+    fields = {**told, "architecture": source, **config}
     fields |= {"num_classes": _classes(fields, net.state_dict(), source), "input_size": _size(fields, source)}
     return _classifier(net, fields, source)
 
 
-def _pretrained(name: str, arguments: Fields) -> Any:
-    make = zoo.timm_factory(name)
-    try:
-        return make(pretrained=True, **arguments)
-    except Exception as error:  # no weights published, no network, arguments it does not take
-        raise ModelError(
-            f"timm:{name} cannot be had with its weights ({zoo.brief(error)}); give --weights FILE, "
-            f"or where there is a network: hf download timm/{name}"
-        ) from error
+def _opened(net: nn.Module, told: Fields, source: str) -> tuple[nn.Module, Fields]:
+    """The net in a Classifier that a factory returned, and the fields of its card, which nothing told may contradict."""
+    if not isinstance(net, Classifier):
+        return net, {}
+    config = checked(asdict(net.card), source)
+    agree({name: value for name, value in told.items() if name not in ("architecture", "arguments")}, config, source)
+    return net.net, config
 
 
 def _classifier(net: nn.Module, fields: Fields, source: str) -> Classifier:

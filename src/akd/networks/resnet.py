@@ -15,7 +15,8 @@ MOST_BLOCKS = 500  # a bound on what an absurd config makes this machine build
 def initialise(net: nn.Module) -> None:
     """He's normal initialisation of all convolutions by fan-out (arXiv 1502.01852), biases zero; draws from torch's RNG."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
+        # Nothing to fill on the meta device, and seconds lost there: torch would import its compiler for it.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

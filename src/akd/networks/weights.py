@@ -78,9 +78,9 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
         near = 0 < len(misshapen) <= 3 and not missing and not unexpected
         remedy = (near and _other_sizes(own, state)) or _other_architecture(state)
         raise ModelError(f"the weights do not fit {architecture}: {counts}; {remedy}")
-    if any(tensor.is_meta for tensor in own.values()):
-        net.to_empty(device="cpu")
-    net.load_state_dict(fitted)
+    # Copied, because a file's tensors may be windows into it.
+    copied = {name: fitted[name].to(tensor.dtype, copy=True) for name, tensor in own.items()}
+    net.load_state_dict(copied, assign=any(tensor.is_meta for tensor in own.values()))
 
 
 def fitting(state: Mapping[str, Tensor]) -> list[str]:
