@@ -76,7 +76,8 @@ class Eyes:
 
     def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         modules = dict(self.state.modules.items())
-        return total(self.terms, Seen(batch.images, batch.labels, teacher, student, progress, modules))
+        with torch.autocast(self.state.runtime.device.type, enabled=False):
+            return total(self.terms, Seen(batch.images, batch.labels, teacher, student, progress, modules))
 
 
 def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -118,14 +119,14 @@ def next_batch(state: State) -> Batch:
     """What the student sees next: pictures from formulas, images replayed from the bank, images fresh from the maker."""
     plan = state.plan
     drawn = round(plan.pictures * plan.batch_size)
-    replayed = round((1 - plan.fresh) * (plan.batch_size - drawn)) if state.bank else 0
+    replayed = round((1 - plan.fresh) * (plan.batch_size - drawn)) if state.bank is not None else 0
     fresh = plan.batch_size - drawn - replayed
-    parts = [plan.maker.draw(state.maker, fresh)] if fresh else []
-    if state.bank and replayed:
+    with state.runtime.autocast():
+        parts = [plan.maker.draw(state.maker, fresh)] if fresh else []
+    if state.bank is not None and replayed:
         parts.append(Batch(*state.bank.draw(replayed)))
-    if drawn:
-        made = pictures(drawn, state.student.card.input_size, state.runtime.device)
-        parts.append(Batch(made, torch.zeros(drawn, dtype=torch.int64, device=made.device)))
+    if state.pictures is not None and drawn:
+        parts.append(Batch(*state.pictures.draw(drawn)))
     return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
@@ -158,9 +159,13 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     def judge(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return judge_images(eyes, batch, progress)
 
-    made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress)
-    if made.keep and state.bank:
+    with state.runtime.autocast():
+        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress)
+    if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
+    if state.pictures is not None:
+        more = pictures(plan.batch_size, state.student.card.input_size, state.runtime.device)
+        state.pictures.add(more, torch.zeros(len(more), dtype=torch.int64, device=more.device))
     state.turn += 1
     state.left = plan.student_steps if state.turn > plan.warmup_turns else 0
     state.note({f"image/{name}": value for name, value in made.terms.items()})

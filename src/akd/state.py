@@ -16,6 +16,7 @@ from akd.synthesis.bank import Bank
 from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
+PICTURES = 10_000
 COUNTERS = ("step", "turn", "left", "seconds", "best_agreement", "bad_probes")
 
 
@@ -50,6 +51,7 @@ class State:
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         self._averaged = floats_of(self.average), floats_of(self.student)
+        self.pictures = Bank(PICTURES, student.card.input_size).to(runtime.device) if plan.pictures else None
         self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
         self.trained = [*self.student.parameters(), *self.modules.parameters()]
         self.student_optimiser = student_optimiser(plan.optimiser, self.trained)
@@ -67,6 +69,7 @@ class State:
             "maker": self.maker,
             "modules": self.modules,
             "bank": self.bank,
+            "pictures": self.pictures,
             "student_optimiser": self.student_optimiser,
             "maker_optimiser": self.maker_optimiser,
         }

@@ -87,7 +87,8 @@ def test_every_parameter_takes_part(name: str) -> None:
 
 
 def test_mobilenet_and_bottlenecks_learn_too() -> None:
-    for net in (zoo.build("mobilenetv2", 4, width=0.25), zoo.build("resnet", 4, depths=[1, 1], widths=[4, 8], block="bottleneck")):
+    bottleneck = zoo.build("resnet", 4, depths=[1, 1], widths=[4, 8], block="bottleneck")
+    for net in (zoo.build("mobilenetv2", 4, width=0.25), bottleneck):
         net(torch.rand(2, 3, 32, 32)).square().sum().backward()
         assert all(p.grad is not None for p in net.parameters())
 

@@ -33,3 +33,19 @@ def test_total_variation_of_a_ramp_is_its_squared_slope():
 def test_activation_is_the_mean_magnitude():
     x = torch.randn(5, 7)
     assert I.activation(x).item() == pytest.approx(np.abs(x.numpy()).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 4)])
+def test_moments_and_their_gradient_are_right(shape):
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    over = [0, *range(2, len(shape))]
+    mean, var = I.batch_moments(x)
+    assert torch.allclose(mean, x.mean(over)) and torch.allclose(var, x.var(over, unbiased=False))
+    assert torch.autograd.gradcheck(I.batch_moments, (x,))
+
+
+def test_moments_of_bfloat16_are_taken_in_float32():
+    x = (torch.randn(64, 4, 8, 8) + 3).bfloat16()
+    mean, var = I.batch_moments(x)
+    assert mean.dtype == torch.float32
+    assert torch.allclose(var, x.float().var([0, 2, 3], unbiased=False), rtol=1e-3)

@@ -44,6 +44,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 state[name] = _plain(tensor, name, file)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or zoo.brief(error)}; give a readable weights file") from error
+    if not state:
+        raise ModelError(f"{path} holds no tensors; {SAVE}")
     return strip_prefixes(state)
 
 
@@ -123,26 +125,30 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(file: Path) -> Mapping[str, Tensor]:
-    size = file.stat().st_size
-    if not size:
-        raise ModelError(f"{file} is empty; copy or save it again")
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > max(UNPACKED_LIMIT, UNPACKED_RATIO * size):
-                raise ModelError(f"{file} would unpack {size:,} bytes to {unpacked:,}, which no weights do; {SAVE}")
-        if file.suffix == ".safetensors":
-            return safetensors.torch.load_file(file)
-        if file.suffix == ".npz":
-            return _arrays(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with open(file, "rb") as opened:
+        if not opened.read(1):
+            raise ModelError(f"{file} is empty; copy or save it again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is wrong is said once, by us
+        try:
+            _refuse_bomb(file)
+            if file.suffix == ".safetensors":
+                return safetensors.torch.load_file(file)
+            if file.suffix == ".npz":
+                return _arrays(file)
             return _unwrapped(torch.load(file, map_location="cpu", weights_only=True), file)
-    except (ModelError, OSError):
-        raise
-    except Exception as error:  # hostile bytes break readers in every way there is
-        raise ModelError(_refusal(file, error)) from error
+        except ModelError:
+            raise
+        except Exception as error:  # hostile bytes break readers in every way there is
+            raise ModelError(_refusal(file, error)) from error
+
+
+def _refuse_bomb(file: Path) -> None:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            packed, unpacked = file.stat().st_size, sum(entry.file_size for entry in archive.infolist())
+        if unpacked > max(UNPACKED_LIMIT, UNPACKED_RATIO * packed):
+            raise ModelError(f"{file} would unpack {packed:,} bytes to {unpacked:,}, which no weights do; {SAVE}")
 
 
 def _arrays(file: Path) -> dict[str, Tensor]:

@@ -33,7 +33,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.blocks(self.project(z).view(-1, *self.start))
-        return torch.sigmoid(self.to_image(x)[:, :, : self.height, : self.width])
+        # Float32 here: the last bits of a bfloat16 near 1 are coarser than the 8 bits an image is kept in.
+        return torch.sigmoid(self.to_image(x)[:, :, : self.height, : self.width].float())
 
 
 class ConditionalGenerator(nn.Module):
