@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
-import subprocess
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from literal import literal_dfad
+from record import append
 
 from akd.loop import Budget, run_loop
 from akd.methods.dfad import DFAD
@@ -28,15 +27,13 @@ from akd.runtime import make_runtime, set_threads
 from akd.state import State
 from akd.synthesis.generators import Generator
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def classifier(arch: str, classes: int, size: tuple[int, int, int]) -> Classifier:
     card = ModelCard(arch, classes, (0.5,) * size[0], (0.25,) * size[0], size)
     return Classifier(zoo.build(arch, classes, size), card)
 
 
-def timed(call, device: torch.device) -> float:
+def timed(call: Callable[[], None], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
@@ -44,11 +41,6 @@ def timed(call, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
-
-
-def commit() -> str:
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return said.stdout.strip() or "unknown"
 
 
 def main() -> None:
@@ -97,13 +89,8 @@ def main() -> None:
         "engine_steps_per_second": round(rate["engine"], 3),
         "literal_steps_per_second": round(rate["literal"], 3),
         "ratio": round(rate["engine"] / rate["literal"], 3),
-        **{k: v for k, v in environment(runtime).items() if k not in ("command", "platform")},
-        "commit": commit(),
     }
-    print(json.dumps(line, indent=1))
-    (ROOT / "results").mkdir(exist_ok=True)
-    with open(ROOT / "results" / "engine.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
+    append("engine", line, environment(runtime))
 
 
 if __name__ == "__main__":

@@ -172,7 +172,9 @@ def test_two_processes_do_not_share_a_folder(teacher_folder, tmp_path):
         first.wait()
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/mounts").exists(), reason="a full disk is made by mounting one, as root")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/mounts").exists(), reason="a full disk is made by mounting one, as root"
+)
 def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_after(teacher_folder, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

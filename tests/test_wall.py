@@ -90,7 +90,9 @@ def test_the_wall_sees_every_file_and_says_which_kind(tmp_path):
         secret.read_bytes()
     record = wall.record()
     assert not record["data_free"]
-    assert record["opened"]["teacher"] == [os.path.realpath(teacher)] and record["opened"]["other"] == [os.path.realpath(secret)]
+    assert record["opened"]["teacher"] == [os.path.realpath(teacher)] and record["opened"]["other"] == [
+        os.path.realpath(secret)
+    ]
     json.dumps(record)
 
 

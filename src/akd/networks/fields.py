@@ -42,6 +42,14 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e6 < value < 1e6
 
 
+def _arguments(value: Any) -> bool:
+    try:
+        json.dumps(dict(value))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(value, Mapping) and not {"architecture", "num_classes", "input_size"} & value.keys()
+
+
 def _list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
@@ -56,10 +64,7 @@ FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: _list(value) and len(value) == 3 and all(map(_whole, value)) and max(value) <= LARGEST,
     ),
     "label_names": ("a list of names", lambda value: _list(value) and all(isinstance(name, str) for name in value)),
-    "arguments": (
-        "a dictionary of the factory's own arguments",
-        lambda value: isinstance(value, Mapping) and not {"architecture", "num_classes", "input_size"} & value.keys(),
-    ),
+    "arguments": ("a dictionary of the factory's own arguments, such as JSON can hold", _arguments),
 }
 
 
@@ -69,7 +74,7 @@ _SPELT: dict[str, Callable[[Any], Any]] = {
     "std": lambda value: tuple(map(float, value)),
     "input_size": tuple,
     "label_names": tuple,
-    "arguments": dict,
+    "arguments": lambda value: json.loads(json.dumps(dict(value))),
 }
 
 
@@ -85,10 +90,9 @@ def checked(values: Mapping[str, Any], where: str) -> Fields:
 
 
 def agree(told: Fields, config: Fields, source: str) -> None:
-    """ModelError for the first field on which the two differ; lists and tuples are the same, as in a JSON file."""
+    """ModelError for the first field on which the two differ."""
     for name in told.keys() & config.keys():
-        one, other = (json.loads(json.dumps(fields[name], default=str)) for fields in (told, config))
-        if one != other:
+        if told[name] != config[name]:
             option = f"--{name.replace('_', '-')}".replace("--architecture", "--arch")
             said, asked = zoo.one_line(config[name]), zoo.one_line(told[name])
             raise ModelError(f"{source} says {name} {said}, not {asked}; leave {option} out")

@@ -1,0 +1,25 @@
+"""Results as lines of JSON, each with the conditions it was obtained under."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def commit() -> str:
+    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    return said.stdout.strip() or "unknown"
+
+
+def append(name: str, values: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Add a line to results/NAME.jsonl and print it."""
+    kept = ("device", "precision", "threads", "akd", "torch", "python")
+    line = {**values, **{key: environment[key] for key in kept}, "commit": commit()}
+    (ROOT / "results").mkdir(exist_ok=True)
+    with open(ROOT / "results" / f"{name}.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
