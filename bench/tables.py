@@ -72,7 +72,8 @@ def engine() -> str:
     text += "| teacher → student | batch | this loop | literal loop | ratio | conditions |\n|---|---|---|---|---|---|\n"
     for r in lines:
         text += (
-            f"| {r['teacher']} → {r['student']} | {r['batch']} | {r['engine_steps_per_second']:.2f} steps/s ({r['precision']}) | "
+            f"| {r['teacher']} → {r['student']} | {r['batch']} | "
+            f"{r['engine_steps_per_second']:.2f} steps/s ({r['precision']}) | "
             f"{r['literal_steps_per_second']:.2f} steps/s (float32) | {r['ratio']:.2f} | {conditions(r)} |\n"
         )
     return text

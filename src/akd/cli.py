@@ -69,7 +69,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, call: Any, summary: str) -> Parser:
-        sub: Parser = commands.add_parser(name, help=summary, description=summary)
+        sub: Parser = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary)
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         sub.set_defaults(call=call, parser=sub)
         return sub

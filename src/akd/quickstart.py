@@ -21,7 +21,7 @@ from akd.errors import AkdError, ConfigError
 from akd.evaluation.data import load_test_set
 from akd.evaluation.digits import digits_split
 from akd.evaluation.metrics import Evaluation, evaluate
-from akd.files import write_json
+from akd.files import one_line, write_json
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
@@ -107,6 +107,8 @@ def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progres
     """Teacher, two students and the table as a JSON-ready dict; goes on where an interrupted one with this seed stopped."""
     began = time.monotonic()
     teacher_folder, notes = out / "teacher", out / "teacher" / "training.json"
+    with one_line(teacher_folder):
+        teacher_folder.mkdir(parents=True, exist_ok=True)
     if notes.exists():
         trained = json.loads(notes.read_text())
         if trained["seed"] != seed:

@@ -23,7 +23,7 @@ from akd.config import Run, difference, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError
 from akd.files import one_line, write_bytes, write_json, write_text
 from akd.loop import Report
-from akd.runtime import Runtime
+from akd.runtime import Runtime, cpu_capabilities
 
 MAGIC = b"akd-checkpoint-1 "
 GRID = 8
@@ -49,6 +49,7 @@ class RunFolder:
 
         ConfigError where it holds something else: another run's config (with the difference), or files of no run at all.
         """
+        fresh = not self.path.exists()
         with one_line(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             # Dot files are the lock, and what a kill left half-written to one side.
@@ -59,12 +60,19 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"another process is at work in {self.path}; wait for it or choose another --out") from error
         with lock:
-            for stale in self.path.rglob(".*.??????*"):
-                stale.unlink(missing_ok=True)
-            self._check_same(run, occupied, must_resume)
-            if not occupied:
-                write_text(self.path / "config.yaml", to_yaml(run))
-            yield (self.path / "checkpoint.pt").exists()
+            try:
+                for stale in self.path.rglob(".*.??????*"):
+                    stale.unlink(missing_ok=True)
+                self._check_same(run, occupied, must_resume)
+                yield (self.path / "checkpoint.pt").exists()
+            finally:
+                if fresh and [p.name for p in self.path.iterdir()] == [".lock"]:  # it failed at the door
+                    (self.path / ".lock").unlink()
+                    self.path.rmdir()
+
+    def write_config(self, run: Run) -> None:
+        if not (self.path / "config.yaml").exists():
+            write_text(self.path / "config.yaml", to_yaml(run))
 
     def _check_same(self, run: Run, occupied: bool, must_resume: bool) -> None:
         config = self.path / "config.yaml"
@@ -140,7 +148,7 @@ class RunFolder:
 def environment(runtime: Runtime) -> dict[str, Any]:
     """Device, versions, threads: the conditions beside every number."""
     cuda = runtime.device.type == "cuda"
-    cpu = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.machine()
+    cpu = cpu_capabilities().get("cpu_name") or platform.machine()
     return {
         "device": torch.cuda.get_device_name(runtime.device) if cuda else cpu,
         "precision": str(runtime.dtype).removeprefix("torch."),

@@ -117,13 +117,14 @@ def execute(
         student = make_student(run, teacher)
         plan = run.method.plan(teacher.card)
         state = State(plan, teacher, student, runtime, run.seed)
+        if not interrupted:
+            check_wiring(state)
+        folder.write_config(run)
         folder.write_environment(runtime, digest(teacher))
         if interrupted:
             state.load_state_dict(folder.load_checkpoint(runtime.device))
             folder.rewind_metrics(state.step)
             say(f"going on from step {state.step} in {out}")
-        else:
-            check_wiring(state)
         _distil(run, folder, state, wall, checkpoint_every, watch, asked)
         return _hand_over(run, folder, state, wall)
 

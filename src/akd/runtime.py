@@ -54,9 +54,14 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32) 
     return Runtime(chosen, types[precision])
 
 
+def cpu_capabilities() -> dict[str, Any]:
+    """What torch knows of this processor; older versions know nothing."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return ask() if ask else {}
+
+
 def _cpu_has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return any(cpu_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def set_threads(count: int | None) -> int:

@@ -69,14 +69,19 @@ def test_uses_the_published_key_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIXED)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_gives_logits_for_the_classes_and_channels_asked_for(name: str, channels: int) -> None:
-    _, height, width = zoo.ARCHITECTURES[name].input_size
-    net = zoo.build(name, 7, (channels, height, width)).eval()
+def test_gives_logits_for_the_classes_asked_for(name: str) -> None:
+    channels, height, width = zoo.ARCHITECTURES[name].input_size
     # 64 pixels show as much of an ImageNet net as 224.
-    logits = net(torch.rand(1, channels, min(height, 64), min(width, 64)))
+    logits = zoo.build(name, 7).eval()(torch.rand(1, channels, min(height, 64), min(width, 64)))
     assert logits.shape == (1, 7)
     assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", FIXED)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_takes_the_channels_asked_for(name: str, channels: int) -> None:
+    net = on_meta(name, 7, (channels, *zoo.ARCHITECTURES[name].input_size[1:]))
+    assert next(net.parameters()).shape[1] == channels
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet20-pad", "wrn16-1", "vgg8", "lenet5", "digitsnet", "seed-student-1"])

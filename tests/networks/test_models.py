@@ -111,7 +111,8 @@ def test_a_model_folder_gives_the_model_back_frozen(folder: Path) -> None:
 def test_a_folder_is_the_same_whatever_the_net_was_wrapped_in(tmp_path: Path) -> None:
     model = made()
     wrapped = made()
-    wrapped.net = torch.nn.DataParallel(wrapped.net.to(memory_format=torch.channels_last))
+    wrapped.net.features = torch.compile(wrapped.net.features)
+    wrapped.net = torch.nn.DataParallel(torch.compile(wrapped.net.to(memory_format=torch.channels_last)))
     for name, saved in (("plain", model), ("wrapped", wrapped)):
         save_model(saved, tmp_path / name)
     assert (tmp_path / "plain/model.safetensors").read_bytes() == (tmp_path / "wrapped/model.safetensors").read_bytes()
@@ -398,12 +399,11 @@ def test_what_a_factory_lacks_is_told(nets: str, name: str, options: dict[str, A
         ("hf-hub:../../x", "hf-hub:../../x"),
         ("no.module:net", "cannot import"),
         ("/dev/null", "not a regular file"),
-        ("/", "--arch"),
     ],
 )
 def test_a_source_that_leads_nowhere(source: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert told in refused(source, **({"arch": "resnet18"} if source == "/dev/null" else {})) or source == "/"
+    assert told in refused(source)
 
 
 def test_a_near_miss_of_a_file_is_offered(resnet20: Path) -> None:

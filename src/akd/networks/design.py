@@ -22,9 +22,9 @@ from akd.networks.zoo import build
 
 TOLERANCE = 0.01
 WIDEST = 2048  # channels; bounds what an absurd budget makes a machine build
-TINY = 16  # pixels, below which a plain net is enough
+TINY = 16  # pixels, below which a plain net of three layers sees the whole image
 SMALL = 64  # pixels, up to which the stem keeps every pixel
-THIN = 16  # channels in the first stage, below which a residual net imitates badly
+THIN = 16  # channels in the first stage, below which a residual net learns less than a plain one
 EXAMPLES = "give e.g. 10%, 2.1M or 850k (parameters), or 100MMACs"
 
 
@@ -120,22 +120,26 @@ def choose(candidates: Sequence[Candidate], input_size: tuple[int, int, int]) ->
 
     Moderately wide, moderately deep: in the published CIFAR-100 tables a WRN-16-2 (two blocks and 32 channels first) is
     ahead of a WRN-40-1 (six and 16) or level with it (DFQ 64.8 and 54.4 %, FastDFKD 65.1 and 63.9, NAYER 71.7 and 71.8)
-    at .70 and .57 M parameters. That is hearsay for other sizes; measure, then replace this function.
+    at .70 and .57 M parameters. Where that leaves less than 16 channels, plain nets learn better. Trained on data for
+    500 to 900 steps, plain | 1 | 2 blocks a stage: digits (8x8) at 1k parameters 97.5 | 95.7 | 90.2 % (3 seeds), MNIST at
+    1.6k 96.8 | 93.7 | - (2 seeds), at 6k 97.8 | 96.9 | 97.3 (1 seed), CIFAR-100 at 86k 27.8 | 29.3 | 28.4 (1 seed).
     """
     plain = next((c for c in candidates if c.architecture == "digitsnet"), None)
-    if plain:
-        return plain, f"a plain net of {plain.depth} layers, {plain.width} wide, for images below {TINY} pixels"
+    residual = [c for c in candidates if c is not plain]
     stages = 3 if _small(input_size) else 4
-    usual = [c for c in candidates if len(c.arguments["depths"]) == stages] or candidates
+    usual = [c for c in residual if len(c.arguments["depths"]) == stages] or residual
     wide = [c for c in usual if c.arguments["depths"][0] <= 2 and c.arguments["widths"][0] >= THIN]
-    if not wide:
-        best = max(usual, key=lambda c: c.arguments["widths"][0])
-        return best, f"{best.width} is the widest, as none keeps {THIN} channels in its first stage at this budget"
-    best = max(wide, key=lambda c: c.depth)
-    return best, (
-        f"{best.width} is the deepest of at most 2 blocks a stage that keeps {THIN} channels or more in its first; "
-        "thinner and deeper ones come out level or behind in published tables"
-    )
+    if plain and max(input_size[1:]) < TINY:
+        return plain, f"a plain net, {plain.width}, learns best on images below {TINY} pixels"
+    if wide:
+        best = max(wide, key=lambda c: c.depth)
+        return best, (
+            f"{best.width} is the deepest of at most 2 blocks a stage that keeps {THIN} channels or more in its first; "
+            "thinner and deeper ones come out level or behind in published tables"
+        )
+    best = plain or max(usual, key=lambda c: c.arguments["widths"][0])
+    kind = "a plain net" if plain else "the widest"
+    return best, f"{best.width} is {kind}, as no usual residual net keeps {THIN} channels in its first stage at this budget"
 
 
 def build_student(candidate: Candidate, card: ModelCard) -> Classifier:
@@ -191,8 +195,9 @@ def _families(input_size: tuple[int, int, int]) -> list[_Family]:
         )
         for depths in shapes
     ]
-    plain = _Family("digitsnet", growth=(1, 2, 4), depth=4, arguments={})
-    return [plain, *residual] if max(input_size[1:]) < TINY else residual
+    growth = (1, 2, 4) if max(input_size[1:]) < TINY else (1, 2, 4, 4, 4)
+    plain = _Family("digitsnet", growth, depth=len(growth) + 1, arguments={})
+    return [plain, *residual] if _small(input_size) else residual
 
 
 Cost = Callable[[NDArray[Any] | Sequence[int]], Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ LARGEST = 4096  # pixels of height or width: a bound on what an absurd config ma
 def read_config(folder: Path) -> Fields:
     """The known fields of a folder's config.json, akd's or timm's (which nests some of them); {} where there is none."""
     file = folder / "config.json"
-    if not file.is_file():
+    if not os.path.isfile(file):
         return {}
     try:
         config = json.loads(file.read_text(encoding="utf-8"))

@@ -27,9 +27,9 @@ NORMALISATION = "give --mean and --std, one value for each channel, for pixels i
 def save_model(model: Classifier, folder: Path) -> None:
     """Write `folder`: model.safetensors (on the CPU, contiguous, without wrappers' prefixes) and config.json, each whole
     or not at all. Raises AkdError where it cannot be written."""
-    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in model.net.state_dict().items()}
+    state = strip_prefixes(model.net.state_dict())
     # Cloned, because safetensors refuses tensors that share memory.
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in strip_prefixes(state).items()}
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
@@ -176,12 +176,12 @@ def _located(source: str, path: Path) -> Path:
     """The file or folder that holds the weights; in a run folder, that of its student."""
     if not source or not os.path.exists(path):
         raise ModelError(f"there is no {zoo.one_line(repr(source))}{_near(source, path)} (a model is {FORMS})")
-    if not path.is_dir() or (path / "config.json").exists():
+    if not os.path.isdir(path) or os.path.exists(path / "config.json"):
         return path
-    if (path / "student" / "config.json").exists():
+    if os.path.exists(path / "student" / "config.json"):
         return path / "student"
-    if (path / "config.yaml").exists():
-        kept = f"; its last good student is in {path / 'last-good'}" if (path / "last-good").exists() else ""
+    if os.path.exists(path / "config.yaml"):
+        kept = f"; its last good student is in {path / 'last-good'}" if os.path.exists(path / "last-good") else ""
         raise ModelError(f"the run in {path} has no student yet; start its akd distill command again to go on{kept}")
     return path
 

@@ -22,7 +22,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz")
 FOLDER_NAMES = ("model.safetensors", "pytorch_model.bin")
 SHARD = re.compile(r"(.+)-(\d{1,5})-of-(\d{1,5})(\.\w+)")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "module", "teacher", "ema", "state_dict_ema", "model_ema")
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 ALIASES = (("linear.", "fc."), ("shortcut.", "downsample."))  # names that other public CIFAR nets use
 UNPACKED_LIMIT = 1 << 28  # bytes that a file may stand for, whatever its size; above that …
 UNPACKED_RATIO = 50  # … at most this multiple of its size
@@ -51,7 +51,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`state` without the wrappers' prefixes that all of its keys share, however often and in whatever order."""
-    kept = {name: tensor for name, tensor in state.items() if name != "n_averaged"}  # of torch's AveragedModel
+    # torch.compile can wrap any part of a net; n_averaged is of torch's AveragedModel.
+    kept = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items() if name != "n_averaged"}
     length = len(_shared_prefix(kept))
     return {name[length:]: tensor for name, tensor in kept.items()}
 
