@@ -136,10 +136,11 @@ def test_bad_input_is_one_line_that_names_a_remedy(argv, here, monkeypatch, caps
     assert not (here / "o").exists()
 
 
-words = st.sampled_from(
+WORDS = (
     "distill evaluate design methods --teacher teacher --out o --steps 5 --budget 10% --student --method dfad --time 1s "
-    "--seed --arch resnet20 --mean 0.3 --data digits --json --set a=b --config --input-size 1,8,8 --num-classes 4".split()
+    "--seed --arch resnet20 --mean 0.3 --data digits --json --set a=b --config --input-size 1,8,8 --num-classes 4"
 )
+words = st.sampled_from(WORDS.split(" "))
 
 
 @given(st.lists(words | st.text(max_size=5), max_size=7))
@@ -162,7 +163,20 @@ def test_no_command_line_ends_in_a_traceback(argv):
 def test_wrapped_weights_with_all_told_are_taken(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
     arguments = ["--set", "teacher.arguments={widths: [8, 16]}"]
-    argv = ["distill", "--teacher", "wrapped.pth", *FILE, *arguments, "--budget", "60%", "--steps", "3", "--out", "ok", "--json"]
+    argv = [
+        "distill",
+        "--teacher",
+        "wrapped.pth",
+        *FILE,
+        *arguments,
+        "--budget",
+        "60%",
+        "--steps",
+        "3",
+        "--out",
+        "ok",
+        "--json",
+    ]
     assert main([*argv, "--method", "dfad", "--set", "method.batch_size=8"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["steps"] == 3 and (here / "ok" / "student" / "model.safetensors").exists()

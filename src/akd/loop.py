@@ -1,9 +1,9 @@
 """The loop. Every method runs through it; it knows plans, not papers.
 
 while there is budget:
-    maker:    seek images on which the image loss is low             (one turn; the student looks on, frozen)
+    maker:    a turn at seeking images on which the image loss is low; the student looks on, frozen
     bank:     keep what was made
-    student:  for each of `student_steps`: draw images, alter them, ask the teacher, imitate it
+    student:  once the maker is ready, `student_steps` times: draw images, alter them, ask the teacher, imitate it
     report
 """
 
@@ -167,27 +167,30 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
         more = pictures(plan.batch_size, state.student.card.input_size, state.runtime.device)
         state.pictures.add(more, torch.zeros(len(more), dtype=torch.int64, device=more.device))
     state.turn += 1
-    state.left = plan.student_steps if state.turn > plan.warmup_turns else 0
+    state.left = plan.student_steps if made.ready else 0
     state.note({f"image/{name}": value for name, value in made.terms.items()})
 
 
 def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
-    """Distil until the budget is spent. Yields after every student step: a report now and then, else None.
+    """Distil until the budget is spent. Yields after every turn and every student step: a report now and then, else None.
 
     The caller may save or stop whenever it is handed something. Raises Diverged where the run goes wrong.
     """
     image_eyes, student_eyes = Eyes(state, state.plan.image), Eyes(state, state.plan.student)
-    while (progress := budget.progress(state)) < 1.0:
+    shown = Batch(state.probe.float() / 255, state.probe.new_zeros(len(state.probe)))
+    while (progress := budget.progress(state)) < 1.0 or state.step == 0:
         began = time.monotonic()
         with state.rng.here():
-            while state.left == 0:
+            if stepping := state.left > 0:
+                terms, shown = student_step(student_eyes, next_batch(state), progress)
+                state.left -= 1
+                state.note(terms)
+            else:
                 turn_of_maker(image_eyes, progress)
-            terms, shown = student_step(student_eyes, next_batch(state), progress)
-        state.left -= 1
-        state.note(terms)
-        due = state.step % REPORT_EVERY == 0
         state.seconds += time.monotonic() - began
-        yield report(state, budget, shown) if due or budget.progress(state) >= 1.0 else None
+        yield report(state, budget, shown) if stepping and state.step % REPORT_EVERY == 0 else None
+    if state.window:
+        yield report(state, budget, shown)
 
 
 def report(state: State, budget: Budget, shown: Batch) -> Report:

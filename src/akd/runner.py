@@ -105,7 +105,7 @@ def execute(
     with folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
         if folder.finished:
             say(f"{out} is finished already; its result stands")
-            return Outcome(load_model(str(out)), out, json.loads((folder / "result.json").read_text()))
+            return Outcome(load_model(str(out), arch=run.student), out, json.loads((folder / "result.json").read_text()))
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
         runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]))

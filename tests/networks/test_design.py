@@ -159,10 +159,14 @@ def test_the_choice_depends_on_nothing_but_sizes_and_leaves_the_random_state():
     assert choose(slow, of.card.input_size)[0].width == first.chosen.width
 
 
-def test_where_no_net_is_wide_the_widest_is_taken():
+def test_where_no_residual_net_is_wide_the_plain_one_is_taken_and_without_one_the_widest():
     found = design_student(teacher("resnet56", 100), "3%")
-    assert found.chosen.arguments["widths"][0] == max(c.arguments["widths"][0] for c in found.candidates)
+    assert found.chosen.architecture == "digitsnet"
     assert found.chosen.width in found.why
+    residual = found.candidates[1:]
+    widest, why = choose(residual, (3, 32, 32))
+    assert widest.arguments["widths"][0] == max(c.arguments["widths"][0] for c in residual)
+    assert widest.width in why
 
 
 def test_a_design_is_json():

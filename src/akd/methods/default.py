@@ -52,7 +52,7 @@ class Default(Method):
     temperature: float = 4.0
     bn: float = 1.0
     one_hot: float = 0.5
-    balance: float = 1.0
+    balance: float = 5.0
     adversary: float = 8.0
     pictures: float = 0.4
     bank: int = 20_000

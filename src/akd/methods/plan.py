@@ -37,8 +37,8 @@ class Plan:
     maker: how images come to be, judged by the terms `image` after the view `jitter`, where there is one;
     views: what is done to an image before student and teacher see it; student: what the student imitates.
     A batch holds a share `pictures` from formulas; of the rest, a share `fresh` is drawn from the maker and the others are
-    replayed from the last `bank` images kept (0: all are fresh). `student_steps` follow each turn of the maker, from turn
-    `warmup_turns` on. average: exponent of the student's average over the run (0: none); about 17 remembers the last tenth.
+    replayed from the last `bank` images kept (0: all are fresh). `student_steps` follow each turn after which
+    the maker is ready. average: exponent of the student's average over the run (0: none); about 17 remembers the last tenth.
     modules: what trains along with the student and is dropped from the result, by name.
     """
 
@@ -50,7 +50,6 @@ class Plan:
     views: tuple[View, ...] = ()
     batch_size: int = 256
     student_steps: int = 1
-    warmup_turns: int = 0
     bank: int = 0
     fresh: float = 1.0
     pictures: float = 0.0

@@ -41,7 +41,7 @@ class LeNet5(nn.Module):
         x = F.max_pool2d(F.relu(self.conv1(images)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.conv3(x)).flatten(1)
-        return self.fc2(F.relu(self.fc1(x)))  # type: ignore[no-any-return]
+        return self.fc2(F.relu(self.fc1(x)))
 
 
 class DigitsNet(nn.Module):
@@ -64,4 +64,4 @@ class DigitsNet(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.fc(self.features(images).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.fc(self.features(images).mean((2, 3)))

@@ -28,7 +28,7 @@ class InvertedResidual(nn.Module):
         self.same = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.same else self.conv(x)  # type: ignore[no-any-return]
+        return x + self.conv(x) if self.same else self.conv(x)
 
 
 class MobileNetV2(nn.Module):
@@ -52,7 +52,7 @@ class MobileNetV2(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.features(images).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(self.features(images).mean((2, 3)))
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from akd.errors import AkdError, ModelError, did_you_mean
+from akd.errors import ModelError, did_you_mean
+from akd.files import one_line, write_bytes, write_text
 from akd.networks import hub, zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.fields import Fields, agree, checked, read_config
@@ -30,12 +30,10 @@ def save_model(model: Classifier, folder: Path) -> None:
     state = strip_prefixes(model.net.state_dict())
     # Cloned, because safetensors refuses tensors that share memory.
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
-    try:
+    with one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
-        _write(folder / "config.json", model.card.to_json().encode())
-    except OSError as error:
-        raise AkdError(f"cannot write {folder}: {error.strerror}; free some space or choose another folder") from error
+    write_bytes(folder / "model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
+    write_text(folder / "config.json", model.card.to_json())
 
 
 def load_model(
@@ -194,18 +192,3 @@ def _near(source: str, path: Path) -> str:
             return hint
     prefix, colon, rest = source.partition(":")
     return did_you_mean(f"{prefix}:{rest}", (f"{form}:{rest}" for form in ("hf-hub", "timm"))) if colon else ""
-
-
-def _write(file: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

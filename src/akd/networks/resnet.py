@@ -133,7 +133,7 @@ class ResNet(nn.Module):
         x = self.maxpool(F.relu(self.bn1(self.conv1(images))))
         for name in self.stages:
             x = getattr(self, name)(x)
-        return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
+        return self.fc(x.mean((2, 3)))
 
 
 def _check(depths: Sequence[int], widths: Sequence[int]) -> None:

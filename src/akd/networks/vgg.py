@@ -28,4 +28,4 @@ class VGG(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.features(images).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(self.features(images).mean((2, 3)))

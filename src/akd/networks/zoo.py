@@ -173,7 +173,7 @@ def _imported(name: str) -> Factory:
         found = getattr(found, part)
     if not callable(found):
         raise ModelError(f"{name} is a {type(found).__name__}, not a function; name one that returns a network")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _takes(factory: Factory, name: str) -> bool:

@@ -34,6 +34,11 @@ class Bank(nn.Module):
         self.written += len(images)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """`count` images [count, C, H, W] in 0..1 with labels [count], drawn with replacement."""
-        pick = torch.randint(len(self), (count,), device=self.images.device)
+        """`count` images [count, C, H, W] in 0..1 with labels [count]; none twice where few are held."""
+        held = len(self)
+        if count * 8 > held:
+            rounds = [torch.randperm(held, device=self.images.device) for _ in range(-(-count // held))]
+            pick = torch.cat(rounds)[:count]
+        else:  # so many that a draw hardly meets one twice, and a permutation of all would cost more
+            pick = torch.randint(held, (count,), device=self.images.device)
         return self.images[pick].float() / 255, self.labels[pick]

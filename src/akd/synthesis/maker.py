@@ -26,10 +26,12 @@ Judge = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
 
 @dataclass
 class Made:
-    """What a turn gave: images to keep in the bank (None: nothing to keep) and the last values of the image terms."""
+    """What a turn gave: images to keep in the bank (None: nothing yet), the image terms' last values, and whether the
+    student may go on (a maker that works on one batch for many turns is not ready before it is done)."""
 
     keep: Batch | None
     terms: dict[str, Tensor]
+    ready: bool = True
 
 
 class Maker(Protocol):
