@@ -48,4 +48,4 @@ def one_line(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise AkdError(f"no space left to write {path}; free some, then start the same command to go on") from error
-        raise ConfigError(f"cannot use {path}: {error.strerror}; choose another --out") from error
+        raise ConfigError(f"cannot use {path}: {error.strerror}; choose another folder") from error

@@ -45,7 +45,7 @@ def teacher(name: str, classes: int) -> Classifier:
     grey = (0.5,) * size[0]
     flat = size[0] * size[1] * size[2]
     if name == PLAIN:
-        net: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Linear(64, classes))
+        net: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(flat, 256), nn.ReLU(), nn.Linear(256, classes))
     else:
         net = build(name, classes, size)
     return Classifier(net, ModelCard(name, classes, grey, grey, size, label_names=tuple(map(str, range(classes)))))

@@ -1,0 +1,36 @@
+"""The first minute, as a user has it: the whole quickstart, in its own process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from akd.networks.models import load_model
+
+
+@pytest.mark.slow
+def test_quickstart_teaches_two_students_without_data(tmp_path):
+    out = tmp_path / "quickstart"
+    command = [sys.executable, "-m", "akd", "quickstart", "--out", str(out), "--seed", "7"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said == json.loads((out / "quickstart.json").read_text())
+    teacher, students = said["teacher"], said["students"]
+    assert teacher["accuracy"] > 98 and said["test_images"] == 450
+    assert [s["budget"] for s in students] == ["10%", "20%"]
+    # Far looser than what it reaches (see results/quickstart.jsonl): this guards against breakage, not against noise.
+    for student, share, within in zip(students, (0.1, 0.2), (4, 3), strict=True):
+        assert abs(student["ratio"] / share - 1) <= 0.01
+        assert student["accuracy"] > teacher["accuracy"] - within
+        assert student["agreement"] > 95
+    for name in ("student-10pct", "student-20pct"):
+        assert json.loads((out / name / "data_free.json").read_text())["data_free"]
+    assert load_model(str(out / "teacher")).card.label_names == tuple("0123456789")
+
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=600)
+    repeated = json.loads(again.stdout)
+    assert [s["accuracy"] for s in repeated["students"]] == [s["accuracy"] for s in students]
+    refused = subprocess.run([*command[:-1], "8"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "--seed 7" in refused.stderr
