@@ -43,7 +43,12 @@ def test_every_akd_command_is_understood():
 
 def test_the_python_runs(tmp_path):
     (code,) = blocks("python")
-    for told, small in (("resnet34", "resnet20"), ('"10m"', "1"), ("num_classes=100", "num_classes=10"), ("cifar100/", "set.npz")):
+    for told, small in (
+        ("resnet34", "resnet20"),
+        ('"10m"', "1"),
+        ("num_classes=100", "num_classes=10"),
+        ("cifar100/", "set.npz"),
+    ):
         assert told in code
         code = code.replace(told, small)
     torch.manual_seed(0)

@@ -36,3 +36,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ "; did you mean 'dfad'?" where something known is close to `word`, else ''."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """The start of a value's text, without line breaks."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def brief(error: BaseException, limit: int = 200) -> str:
+    """An error's kind and the start of its text, in one line."""
+    return f"{type(error).__name__}: {shortened(error, limit)}".removesuffix(": ")

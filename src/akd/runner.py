@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,8 +22,8 @@ from akd.errors import AkdError, ConfigError, Diverged
 from akd.files import write_json, write_text
 from akd.loop import Budget, Report, run_loop
 from akd.networks import zoo
-from akd.networks.classifier import Classifier, ModelCard
-from akd.networks.design import design_student
+from akd.networks.classifier import Classifier
+from akd.networks.design import build_student, design_student
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.networks.taps import batch_norms
@@ -54,24 +54,20 @@ class Outcome:
 
 def make_student(run: Run, teacher: Classifier) -> Classifier:
     """The student that the run names or budgets, freshly initialised from the run's seed."""
-    if run.budget is not None:
-        chosen = design_student(teacher, run.budget).chosen
-        architecture, arguments = chosen.architecture, dict(chosen.arguments)
-    else:
-        assert run.student is not None
-        architecture, arguments = run.student, {}
     card = teacher.card
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        net = zoo.build(architecture, card.num_classes, card.input_size, **arguments)
-    student = Classifier(
-        net,
-        ModelCard(architecture, card.num_classes, card.mean, card.std, card.input_size, arguments, card.label_names),
-    )
+        if run.budget is not None:
+            student = build_student(design_student(teacher, run.budget).chosen, card)
+        else:
+            named = replace(card, architecture=str(run.student), arguments={})
+            student = Classifier(zoo.build(named.architecture, card.num_classes, card.input_size), named)
     with torch.no_grad():
         shape = student.eval()(torch.zeros(2, *card.input_size)).shape
     if shape != (2, card.num_classes):
-        raise ConfigError(f"student {architecture} gives logits {tuple(shape)}, not (2, {card.num_classes}); choose another")
+        raise ConfigError(
+            f"student {student.card.architecture} gives logits {tuple(shape)}, not (2, {card.num_classes}); choose another"
+        )
     return student
 
 

@@ -66,7 +66,7 @@ class Design:
 
 
 def parse_budget(text: str) -> Budget:
-    """Reads "10%" of the teacher, "12345", "850k" or "2.1M" parameters, "1.2GMACs"; in any case, with spaces or without.
+    """Reads "10%" of the teacher, "12345", "850k" or "2.1M" parameters, "1.2GMACs"; any case, spaces allowed.
 
     Raises ConfigError for anything else, for nothing, and for more than 100 %.
     """
@@ -96,7 +96,7 @@ def design_student(teacher: Classifier, budget: str) -> Design:
     kind = "macs" if wanted.kind == "macs" else "parameters"
     target = round(wanted.value * own if wanted.kind == "ratio" else wanted.value)
     if not own:
-        raise ConfigError("the teacher shows no parameters to compare with; load its weights with --arch instead of a script")
+        raise ConfigError("the teacher shows no parameters to compare with; load its weights with --arch")
     found, nearest = [], []
     with torch.random.fork_rng(devices=[]):
         for family in _families(card.input_size):
@@ -119,11 +119,8 @@ def choose(candidates: Sequence[Candidate], input_size: tuple[int, int, int]) ->
     """The student to take, and the reason in one sentence.
 
     Moderately wide, moderately deep: in the published CIFAR-100 tables a WRN-16-2 (two blocks and 32 channels first) is
-    ahead of a WRN-40-1 (six and 16) or level with it (DFQ 64.8 and 54.4 %, FastDFKD 65.1 and 63.9, CMI 68.8 and 68.9)
-    at .70 and .57 M parameters. Where that leaves less than 16 channels, plain nets learn as much for fewer MACs. Trained
-    on data for 500 to 900 steps, plain | 1 | 2 blocks a stage: digits (8x8) at 1k parameters 97.5 | 95.7 | 90.2 % (3
-    seeds), MNIST at 1.6k 96.8 | 93.7 | not tried (2 seeds), at 6k 97.8 | 96.9 | 97.3, at 20k 98.6 | 98.3 | 98.9,
-    CIFAR-100 at 28k 23.9 | 21.6 | 21.4, at 86k 27.8 | 29.3 | 28.4 (1 seed each).
+    ahead of a WRN-40-1 (six and 16) or level with it. Where that leaves less than 16 channels, plain nets learn as much
+    for fewer MACs (docs/lab.md, 4).
     """
     plain = next((c for c in candidates if c.architecture == "digitsnet"), None)
     residual = [c for c in candidates if c is not plain]
@@ -140,7 +137,7 @@ def choose(candidates: Sequence[Candidate], input_size: tuple[int, int, int]) ->
         )
     best = plain or max(usual, key=lambda c: c.arguments["widths"][0])
     kind = "a plain net" if plain else "the widest"
-    return best, f"{best.width} is {kind}, as no usual residual net keeps {THIN} channels in its first stage at this budget"
+    return best, f"{best.width} is {kind}, as no usual residual net keeps {THIN} channels in its first stage here"
 
 
 def build_student(candidate: Candidate, card: ModelCard) -> Classifier:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from akd.errors import ModelError
+from akd.errors import ModelError, brief, shortened
 from akd.networks import zoo
 
 Fields = dict[str, Any]
@@ -24,7 +24,7 @@ def read_config(folder: Path) -> Fields:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file} cannot be read ({zoo.brief(error, 80)}); save the model folder again") from error
+        raise ModelError(f"{file} cannot be read ({brief(error, 80)}); save the model folder again") from error
     if not isinstance(config, dict):
         raise ModelError(f"{file} holds no JSON object; save the model folder again")
     nested = config.get("pretrained_cfg")
@@ -85,7 +85,7 @@ def checked(values: Mapping[str, Any], where: str) -> Fields:
     for name, value in fields.items():
         what, fits = FIELDS[name]
         if not fits(value):
-            raise ModelError(f"{where}: {name} must be {what}, not {zoo.one_line(repr(value), 60)}")
+            raise ModelError(f"{where}: {name} must be {what}, not {shortened(repr(value), 60)}")
         fields[name] = _SPELT[name](value) if name in _SPELT else value
     return fields
 
@@ -95,5 +95,5 @@ def agree(told: Fields, config: Fields, source: str) -> None:
     for name in told.keys() & config.keys():
         if told[name] != config[name]:
             option = f"--{name.replace('_', '-')}".replace("--architecture", "--arch")
-            said, asked = zoo.one_line(config[name]), zoo.one_line(told[name])
+            said, asked = shortened(config[name]), shortened(told[name])
             raise ModelError(f"{source} says {name} {said}, not {asked}; leave {option} out")

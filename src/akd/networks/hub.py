@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from akd.errors import ModelError
+from akd.errors import ModelError, brief
 from akd.networks.weights import FOLDER_NAMES
-from akd.networks.zoo import brief, timm_factory
+from akd.networks.zoo import timm_factory
 
 
 def fetch(name: str) -> Path:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from akd.errors import ModelError
-from akd.networks.zoo import brief
+from akd.errors import ModelError, brief
 
 LATENCY_SECONDS = 0.3
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from akd.errors import ModelError, did_you_mean
+from akd.errors import ModelError, brief, did_you_mean, shortened
 from akd.files import one_line, write_bytes, write_text
 from akd.networks import hub, zoo
 from akd.networks.classifier import Classifier, ModelCard
@@ -147,7 +147,7 @@ def _classifier(net: nn.Module, fields: Fields, source: str) -> Classifier:
         with torch.no_grad():
             logits = model(torch.full((2, *card.input_size), 0.5))
     except Exception as error:  # whatever a user's own network does
-        raise ModelError(f"{source} takes no images of {shape} ({zoo.brief(error)}); give --input-size C,H,W") from error
+        raise ModelError(f"{source} takes no images of {shape} ({brief(error)}); give --input-size C,H,W") from error
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if found != [2, card.num_classes]:
         raise ModelError(f"{source} gives {found} for two images, not [2, {card.num_classes}] logits; check --num-classes")
@@ -173,7 +173,7 @@ def _size(fields: Fields, source: str) -> tuple[int, int, int]:
 def _located(source: str, path: Path) -> Path:
     """The file or folder that holds the weights; in a run folder, that of its student."""
     if not source or not os.path.exists(path):
-        raise ModelError(f"there is no {zoo.one_line(repr(source))}{_near(source, path)} (a model is {FORMS})")
+        raise ModelError(f"there is no {shortened(repr(source))}{_near(source, path)} (a model is {FORMS})")
     if not os.path.isdir(path) or os.path.exists(path / "config.json"):
         return path
     if os.path.exists(path / "student" / "config.json"):

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from akd.errors import ModelError
+from akd.errors import ModelError, brief, shortened
 from akd.networks import zoo
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz")
@@ -40,10 +40,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         for file in _files(path):
             for name, tensor in _read(file).items():
                 if name in state:
-                    raise ModelError(f"{path}: two shards hold {zoo.one_line(name)}; keep one set of weights in the folder")
+                    raise ModelError(f"{path}: two shards hold {shortened(name)}; keep one set of weights in the folder")
                 state[name] = _plain(tensor, name, file)
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or zoo.brief(error)}; give a readable weights file") from error
+        raise ModelError(f"cannot read {path}: {error.strerror or brief(error)}; give a readable weights file") from error
     if not state:
         raise ModelError(f"{path} holds no tensors; {SAVE}")
     return strip_prefixes(state)
@@ -75,7 +75,7 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
     unexpected = [name for name in fitted if name not in own]
     misshapen = [name for name in own if name in fitted and own[name].shape != fitted[name].shape]
     if missing or unexpected or misshapen:
-        shapes = [f"{zoo.one_line(name)} {list(fitted[name].shape)} for {list(own[name].shape)}" for name in misshapen]
+        shapes = [f"{shortened(name)} {list(fitted[name].shape)} for {list(own[name].shape)}" for name in misshapen]
         told = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
         counts = "; ".join(f"{len(names)} {what} ({_listed(names)})" for what, names in told if names)
         near = 0 < len(misshapen) <= 3 and not missing and not unexpected
@@ -160,7 +160,7 @@ def _arrays(file: Path) -> dict[str, Tensor]:
         arrays = dict(loaded)
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
-            raise ModelError(f"{file}: {zoo.one_line(name)} is no array of numbers but of {array.dtype}; {SAVE}")
+            raise ModelError(f"{file}: {shortened(name)} is no array of numbers but of {array.dtype}; {SAVE}")
     # Converted into this machine's byte order, which is all that torch takes.
     return {name: torch.from_numpy(a.astype("f4" if a.dtype.kind == "f" else "i8")) for name, a in arrays.items()}
 
@@ -181,7 +181,7 @@ def _unwrapped(loaded: Any, file: Path) -> dict[str, Tensor]:
 
 def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
     """Dense, real, float32 where it is of floats; ModelError for all that no network holds."""
-    where = f"{file}: {zoo.one_line(name)}"
+    where = f"{file}: {shortened(name)}"
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_complex():
         raise ModelError(f"{where} is not a dense tensor of real numbers; {SAVE} of the unquantised model")
     # Strides of zero let a few bytes stand for terabytes.
@@ -204,7 +204,7 @@ def _refusal(file: Path, error: Exception) -> str:
         return f"{file} holds code or whole objects ({code[:80]}), which are never run or rebuilt; {SAVE}"
     if "allow_pickle" in text:
         return f"{file} holds pickled objects, which are never loaded; {SAVE}"
-    reason = zoo.one_line(text.rpartition("WeightsUnpickler error:")[2])
+    reason = shortened(text.rpartition("WeightsUnpickler error:")[2])
     kind = type(error).__name__
     return f"{file} cannot be read as weights: truncated, or of another kind ({kind}: {reason}); copy it again, or {SAVE}"
 
@@ -271,4 +271,4 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 def _listed(names: Iterable[object]) -> str:
     names = list(names)
-    return ", ".join(zoo.one_line(name) for name in names[:3]) + (" …" if len(names) > 3 else "")
+    return ", ".join(shortened(name) for name in names[:3]) + (" …" if len(names) > 3 else "")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from akd.errors import ModelError, did_you_mean
+from akd.errors import ModelError, brief, did_you_mean, shortened
 from akd.networks.lenet import DigitsNet, LeNet5
 from akd.networks.mobilenet import MobileNetV2
 from akd.networks.resnet import ResNet
@@ -96,7 +96,7 @@ def require(name: str) -> Architecture:
     known = find(name)
     if known is None:
         hint = did_you_mean(canonical(name), ARCHITECTURES)
-        said = one_line(repr(name))
+        said = shortened(repr(name))
         raise ModelError(f"unknown architecture {said}{hint} (akd design --list shows all, or give package.module:factory)")
     return known
 
@@ -128,7 +128,7 @@ def build(architecture: str, num_classes: int | None, input_size: Size | None = 
     except ModelError:
         raise
     except Exception as error:
-        told = f" with {one_line(arguments)}" if arguments else ""
+        told = f" with {shortened(arguments)}" if arguments else ""
         raise ModelError(f"{architecture} cannot be built{told}: {brief(error)}; check its arguments") from error
     if not isinstance(net, nn.Module):
         raise ModelError(f"{architecture} returns a {type(net).__name__}, not a torch.nn.Module; name a factory of a network")
@@ -144,17 +144,6 @@ def timm_factory(name: str) -> Factory:
     if not timm.is_model(name):
         raise ModelError(f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}")
     return partial(timm.create_model, name, pretrained=False)
-
-
-def one_line(value: object, limit: int = 80) -> str:
-    """The start of a value's text, without line breaks."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= limit else text[:limit] + "…"
-
-
-def brief(error: BaseException, limit: int = 200) -> str:
-    """An error's kind and the start of its text, in one line."""
-    return f"{type(error).__name__}: {one_line(error, limit)}".removesuffix(": ")
 
 
 def _imported(name: str) -> Factory:
