@@ -55,10 +55,11 @@ class Outcome:
 def make_student(run: Run, teacher: Classifier) -> Classifier:
     """The student that the run names or budgets, freshly initialised from the run's seed."""
     card = teacher.card
+    chosen = design_student(teacher, run.budget).chosen if run.budget is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        if run.budget is not None:
-            student = build_student(design_student(teacher, run.budget).chosen, card)
+        if chosen:
+            student = build_student(chosen, card)
         else:
             named = replace(card, architecture=str(run.student), arguments={})
             student = Classifier(zoo.build(named.architecture, card.num_classes, card.input_size), named)
