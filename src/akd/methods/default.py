@@ -5,36 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from akd.methods.plan import Method, Plan, StudentOptimiser, cosine
+from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, shifted
 from akd.networks.classifier import ModelCard
-from akd.objectives import images, logits
-from akd.objectives.terms import Seen, Term
-from akd.synthesis.augment import shift
+from akd.objectives import wants
 from akd.synthesis.online import Online
-
-
-def statistics(seen: Seen) -> Tensor:
-    return images.bn_mismatch(seen.teacher.bn)
-
-
-def asked(seen: Seen) -> Tensor:
-    assert seen.labels is not None
-    return logits.asked_class(seen.teacher.logits, seen.labels)
-
-
-def balance(seen: Seen) -> Tensor:
-    return logits.imbalance(seen.teacher.logits)
-
-
-def discrepancy(seen: Seen) -> Tensor:
-    return logits.l1(seen.student.logits, seen.teacher.logits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Default(Method):
-    """Half formula pictures, half a class-conditioned generator kept close to the teacher's BatchNorm statistics.
+    """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
 
     The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
     imitates softened answers on shifted images; its average over the last tenth of the run is the result.
@@ -56,19 +35,10 @@ class Default(Method):
     adversary: float = 8.0
     pictures: float = 0.4
     bank: int = 20_000
-    fresh: float = 0.0
     average: float = 17.0
 
     def plan(self, card: ModelCard) -> Plan:
         side = min(card.input_size[1:])
-        flip = card.input_size[0] == 3  # a mirrored photograph is a photograph; a mirrored letter may be none
-
-        def shifted(x: Tensor, *_: object) -> Tensor:
-            return shift(x, max(1, side // 8), flip)
-
-        def imitate(seen: Seen) -> Tensor:
-            return logits.kl(seen.student.logits, seen.teacher.logits, self.temperature)
-
         return Plan(
             maker=Online(
                 lr=cosine(self.generator_lr),
@@ -79,19 +49,19 @@ class Default(Method):
                 betas=(0.5, 0.999),
             ),
             image={
-                "bn": Term(self.bn, statistics, frozenset({"bn"})),
-                "one_hot": Term(self.one_hot, asked),
-                "balance": Term(self.balance, balance),
-                "adversary": Term(cosine(-self.adversary), discrepancy),
+                "bn": wants.statistics(self.bn),
+                "one_hot": wants.asked(self.one_hot),
+                "balance": wants.balanced(self.balance),
+                "adversary": wants.discrepancy(cosine(-self.adversary)),
             },
-            jitter=shifted,
-            views=(shifted,),
-            student={"imitate": Term(1.0, imitate)},
+            jitter=shifted(card),
+            views=(shifted(card),),
+            student={"imitate": wants.divergence(1.0, self.temperature)},
             optimiser=StudentOptimiser(lr=cosine(self.student_lr, warmup=0.05), weight_decay=self.weight_decay, nesterov=True),
             batch_size=self.batch_size,
             student_steps=self.student_steps,
             pictures=self.pictures,
             bank=self.bank,
-            fresh=self.fresh,
+            fresh=0.0,
             average=self.average,
         )

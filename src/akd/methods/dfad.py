@@ -5,28 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from akd.methods.plan import Method, Plan, StudentOptimiser
+from akd.methods.plan import Method, Plan, StudentOptimiser, in_steps
 from akd.networks.classifier import ModelCard
-from akd.objectives import logits
-from akd.objectives.terms import Schedule, Seen, Term
+from akd.objectives import wants
 from akd.synthesis.online import Online
-
-
-def discrepancy(seen: Seen) -> Tensor:
-    """L1 between the logits (eq. 3): the student minimises it, the generator maximises it."""
-    return logits.l1(seen.student.logits, seen.teacher.logits)
-
-
-def in_steps(value: float) -> Schedule:
-    """Divided by ten at 1/5 and 2/5 of the run: epochs 100 and 200 of 500."""
-    return ((0, value), (0.2, value), (0.2, value / 10), (0.4, value / 10), (0.4, value / 100), (1, value / 100))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DFAD(Method):
-    """One generator step against five student steps, nothing but the L1 discrepancy on both sides.
+    """One generator step against five student steps, nothing but the L1 discrepancy (eq. 3) on both sides.
 
     Differs from the paper: images are in 0..1 by a sigmoid where the authors end in tanh and a BatchNorm without scale;
     the student is in eval mode while the generator trains.
@@ -43,11 +30,12 @@ class DFAD(Method):
     latent: int = 256
 
     def plan(self, card: ModelCard) -> Plan:
+        drops = (0.2, 0.4)  # epochs 100 and 200 of 500
         return Plan(
-            maker=Online(lr=in_steps(self.generator_lr), latent=self.latent),
-            image={"discrepancy": Term(-1.0, discrepancy)},
-            student={"discrepancy": Term(1.0, discrepancy)},
-            optimiser=StudentOptimiser(lr=in_steps(self.student_lr), weight_decay=self.weight_decay),
+            maker=Online(lr=in_steps(self.generator_lr, drops), latent=self.latent),
+            image={"discrepancy": wants.discrepancy(-1.0)},
+            student={"discrepancy": wants.discrepancy(1.0)},
+            optimiser=StudentOptimiser(lr=in_steps(self.student_lr, drops), weight_decay=self.weight_decay),
             batch_size=self.batch_size,
             student_steps=self.student_steps,
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
 from akd.objectives.terms import Schedule, Terms
+from akd.synthesis.augment import shift
 from akd.synthesis.maker import Maker
 
 View = Callable[[Tensor, nn.Module, nn.Module], Tensor]
@@ -83,3 +84,20 @@ def cosine(peak: float, warmup: float = 0.0, points: int = 32) -> Schedule:
         (warmup + (1 - warmup) * i / points, peak * 0.5 * (1 + math.cos(math.pi * i / points))) for i in range(points + 1)
     ]
     return ((0.0, peak * 0.01), *falling) if warmup else tuple(falling)
+
+
+def in_steps(value: float, drops: tuple[float, ...]) -> Schedule:
+    """Divided by ten at each of these shares of the run."""
+    points = [(0.0, value)]
+    for drop in drops:
+        points += [(drop, points[-1][1]), (drop, points[-1][1] / 10)]
+    return tuple(points)
+
+
+def shifted(card: ModelCard) -> View:
+    """A shift by up to an eighth of the side, and for colour images a mirror image half of the time.
+
+    A mirrored photograph is a photograph; a mirrored letter may be none.
+    """
+    pad, flip = max(1, min(card.input_size[1:]) // 8), card.input_size[0] == 3
+    return lambda images, _teacher, _student: shift(images, pad, flip)
