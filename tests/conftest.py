@@ -38,7 +38,7 @@ def weights_dir() -> Path:
 
 def tiny_classifier(seed: int = 0, widths: tuple[int, ...] = (8, 16), classes: int = 4) -> Classifier:
     """A small BatchNorm net for 1x8x8 images whose statistics come from random pictures, so that it is not degenerate."""
-    from akd.synthesis.pictures import dead_leaves
+    from akd.synthesis.pictures import pictures
 
     arguments = {"widths": list(widths)}
     card = ModelCard("digitsnet", classes, (0.3,), (0.4,), (1, 8, 8), arguments)
@@ -47,7 +47,7 @@ def tiny_classifier(seed: int = 0, widths: tuple[int, ...] = (8, 16), classes: i
         model = Classifier(zoo.build("digitsnet", classes, card.input_size, **arguments), card)
         with torch.no_grad():
             for _ in range(30):
-                model.train()(dead_leaves(64, card.input_size))
+                model.train()(pictures(64, card))
     return model.freeze()
 
 

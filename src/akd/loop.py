@@ -164,7 +164,7 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
     if state.pictures is not None:
-        more = pictures(plan.batch_size, state.student.card.input_size, state.runtime.device)
+        more = pictures(plan.batch_size, state.student.card, state.runtime.device)
         state.pictures.add(more, torch.zeros(len(more), dtype=torch.int64, device=more.device))
     state.turn += 1
     state.left = plan.student_steps if made.ready else 0

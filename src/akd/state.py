@@ -47,7 +47,7 @@ class State:
             self.maker = runtime.place(plan.maker.build(student.card))
             self.modules = nn.ModuleDict({name: build(teacher, student) for name, build in plan.modules.items()})
             self.modules = self.modules.to(runtime.device)
-            self.probe = (pictures(PROBE_IMAGES, student.card.input_size) * 255).round().to(torch.uint8)
+            self.probe = (pictures(PROBE_IMAGES, student.card) * 255).round().to(torch.uint8)
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         self._averaged = floats_of(self.average), floats_of(self.student)
