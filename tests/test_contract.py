@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import fields
 
 import pytest
 import torch
@@ -17,8 +18,16 @@ from akd.synthesis.maker import Batch
 from akd.wiring import WiringError, check_wiring
 from tests.conftest import tiny_classifier
 
-SMALL = {"batch_size": 16}
-EACH_METHOD = pytest.mark.parametrize("method", [m(**SMALL) for m in METHODS.values()], ids=list(METHODS))
+SMALL = {"batch_size": 16, "images": 16, "iterations": 30, "generator_steps": 12, "warmup_rounds": 2, "student_steps": 3}
+
+
+def small(method):
+    """The method at a size that a test can afford: rounds of few steps, so that several are met and some are cut in two."""
+    known = {f.name for f in fields(method)}
+    return method(**{name: value for name, value in SMALL.items() if name in known})
+
+
+EACH_METHOD = pytest.mark.parametrize("method", [small(m) for m in METHODS.values()], ids=list(METHODS))
 
 
 def fresh_state(method, teacher=None, seed=3, **changes):
@@ -136,7 +145,7 @@ def test_the_image_loss_reaches_the_images_through_the_teacher(method):
 
 def test_dfad_at_its_fixed_point():
     """Student equal to teacher: nothing to disagree about, no gradient for the generator; apart: gradients through both."""
-    state = fresh_state(METHODS["dfad"](**SMALL))
+    state = fresh_state(small(METHODS["dfad"]))
     state.student = copy.deepcopy(state.teacher)
     eyes = Eyes(state, state.plan.image)
     images = (state.probe[:8].float() / 255).requires_grad_()
@@ -145,7 +154,7 @@ def test_dfad_at_its_fixed_point():
     (gradient,) = torch.autograd.grad(loss, images)
     assert not gradient.any()
 
-    apart = fresh_state(METHODS["dfad"](**SMALL))
+    apart = fresh_state(small(METHODS["dfad"]))
     eyes = Eyes(apart, apart.plan.image)
     teacher, student = eyes.see(apart.teacher, images, frozenset()), eyes.see(apart.student.eval(), images, frozenset())
     loss, _ = eyes.weigh(Batch(images, images.new_zeros(8).long()), teacher, student, 0.0)
@@ -169,14 +178,14 @@ def test_the_self_test_refuses_a_teacher_without_gradients():
     teacher = tiny_classifier()
     blind = Classifier(Blind(teacher.net), teacher.card).freeze()
     with pytest.raises(WiringError, match="no gradient flows through the teacher"):
-        check_wiring(fresh_state(METHODS["dfad"](**SMALL), blind))
+        check_wiring(fresh_state(small(METHODS["dfad"]), blind))
 
 
 def test_the_self_test_refuses_a_teacher_that_moves():
     teacher = tiny_classifier()
     teacher.net.train()  # somebody's factory forgot eval, or overrides it
     with pytest.raises(WiringError, match="teacher changed"):
-        check_wiring(fresh_state(METHODS["dfad"](**SMALL), teacher))
+        check_wiring(fresh_state(small(METHODS["dfad"]), teacher))
 
 
 def test_a_teacher_of_another_size_runs_the_default_method():
@@ -184,7 +193,7 @@ def test_a_teacher_of_another_size_runs_the_default_method():
     torch.manual_seed(0)
     teacher = Classifier(build("lenet5", 10, card.input_size), card).freeze()
     student = Classifier(build("lenet5-half", 10, card.input_size), card)
-    state = State(METHODS["dfad"](**SMALL).plan(card), teacher, student, make_runtime("cpu"), 0)
+    state = State(small(METHODS["dfad"]).plan(card), teacher, student, make_runtime("cpu"), 0)
     check_wiring(state)
     (report,) = run(state, 6)
     assert report.images.shape == (16, 1, 28, 28)

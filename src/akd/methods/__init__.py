@@ -1,9 +1,12 @@
 """The methods by name. A new one is a file here and a line in this table."""
 
 from akd.methods.dafl import DAFL
+from akd.methods.deepinversion import DeepInversion
 from akd.methods.default import Default
 from akd.methods.dfad import DFAD
 from akd.methods.dfq import DFQ
+from akd.methods.fast import Fast
+from akd.methods.nayer import NAYER
 from akd.methods.plan import Method, Plan
 from akd.methods.zskt import ZSKT
 
@@ -15,6 +18,9 @@ METHODS: dict[str, type[Method]] = {
         DAFL,
         ZSKT,
         DFQ,
+        DeepInversion,
+        Fast,
+        NAYER,
     )
 }
 

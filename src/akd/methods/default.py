@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, shifted
+from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, mixed, shifted
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
 from akd.synthesis.online import Online
@@ -16,7 +16,7 @@ class Default(Method):
     """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
 
     The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
-    imitates softened answers on shifted images; its average over the last tenth of the run is the result.
+    imitates softened answers on shifted images, half of them mixed (CutMix); its average over the last tenth of the run is the result.
     """
 
     name: ClassVar[str] = "akd"
@@ -34,6 +34,7 @@ class Default(Method):
     balance: float = 5.0
     adversary: float = 8.0
     pictures: float = 0.4
+    cutmix: float = 0.5
     bank: int = 20_000
     average: float = 17.0
 
@@ -55,7 +56,7 @@ class Default(Method):
                 "adversary": wants.discrepancy(cosine(-self.adversary)),
             },
             jitter=shifted(card),
-            views=(shifted(card),),
+            views=(shifted(card), mixed(self.cutmix)),
             student={"imitate": wants.divergence(1.0, self.temperature)},
             optimiser=StudentOptimiser(lr=cosine(self.student_lr, warmup=0.05), weight_decay=self.weight_decay, nesterov=True),
             batch_size=self.batch_size,

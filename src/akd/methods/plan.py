@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
 from akd.objectives.terms import Schedule, Terms
-from akd.synthesis.augment import shift
+from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.maker import Maker
 
 View = Callable[[Tensor, nn.Module, nn.Module], Tensor]
@@ -101,3 +101,8 @@ def shifted(card: ModelCard) -> View:
     """
     pad, flip = max(1, min(card.input_size[1:]) // 8), card.input_size[0] == 3
     return lambda images, _teacher, _student: shift(images, pad, flip)
+
+
+def mixed(share: float) -> View:
+    """CutMix for a share of the images; teacher and student are asked about the mixture, so no label is mixed."""
+    return lambda images, _teacher, _student: cutmix(images, share)

@@ -28,13 +28,14 @@ def mixup(images: Tensor, alpha: float = 1.0) -> Tensor:
     return share * images + (1 - share) * images[torch.randperm(len(images), device=images.device)]
 
 
-def cutmix(images: Tensor) -> Tensor:
-    """Each image with a rectangle from another, its area uniform in 0..1 (Yun et al., 1905.04899)."""
+def cutmix(images: Tensor, share: float = 1.0) -> Tensor:
+    """A `share` of the images with a rectangle from another, its area uniform in 0..1 (Yun et al., 1905.04899)."""
     b, _, h, w = images.shape
     device = images.device
     side = torch.rand(b, 1, device=device).sqrt()
     y, x = torch.rand(b, 1, device=device) * h, torch.rand(b, 1, device=device) * w
     rows = (torch.arange(h, device=device) + 0.5 - y).abs() < side * h / 2
     cols = (torch.arange(w, device=device) + 0.5 - x).abs() < side * w / 2
-    inside = (rows[:, :, None] & cols[:, None, :])[:, None]
+    chosen = torch.rand(b, 1, 1, device=device) < share
+    inside = (rows[:, :, None] & cols[:, None, :] & chosen)[:, None]
     return torch.where(inside, images[torch.randperm(b, device=device)], images)

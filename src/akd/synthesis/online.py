@@ -68,7 +68,7 @@ class Online:
             batch = module(count)
             loss, terms = judge(batch)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward(inputs=list(module.parameters()))
             if self.clip:
                 nn.utils.clip_grad_norm_(module.parameters(), self.clip)
             optimiser.step()
