@@ -28,7 +28,7 @@ from akd.networks.models import load_model, save_model
 from akd.synthesis.augment import shift
 
 BUDGETS = ("10%", "20%")
-STEPS = 3600
+STEPS = 3000
 TEACHER_EPOCHS = 40
 TEACHER_WIDTHS = (32, 64, 128)
 

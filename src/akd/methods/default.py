@@ -16,7 +16,7 @@ class Default(Method):
     """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
 
     The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
-    imitates softened answers on shifted images, half of them mixed (CutMix); its average over the last tenth of the run is the result.
+    imitates softened answers on shifted images, half of them mixed (CutMix); the result is its average over the last tenth.
     """
 
     name: ClassVar[str] = "akd"
