@@ -1,0 +1,97 @@
+"""Pictures, augmentations, the bank, generators and names: laws that hold whatever is drawn."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from akd.networks.classifier import ModelCard
+from akd.synthesis.augment import cutmix, mixup, shift
+from akd.synthesis.bank import Bank
+from akd.synthesis.generators import ConditionalGenerator, Generator
+from akd.synthesis.names import name_vectors
+from akd.synthesis.pictures import pictures
+
+sizes = st.tuples(st.sampled_from([1, 2, 3]), st.integers(5, 40), st.integers(5, 40))
+
+
+def card(size, mean=0.5, std=0.25):
+    return ModelCard("x", 4, (mean,) * size[0], (std,) * size[0], size)
+
+
+@given(sizes, st.integers(1, 9))
+def test_pictures_are_images_of_any_size(size, count):
+    drawn = pictures(count, card(size))
+    assert drawn.shape == (count, *size) and 0 <= drawn.min() and drawn.max() <= 1
+
+
+def test_pictures_take_the_colours_of_the_card():
+    torch.manual_seed(0)
+    dark, bright = (pictures(400, card((3, 32, 32), mean, 0.1)) for mean in (0.3, 0.6))
+    assert dark.mean() == pytest.approx(0.3, abs=0.03) and bright.mean() == pytest.approx(0.6, abs=0.03)
+    red, green = bright[:, 0].flatten(), bright[:, 1].flatten()
+    assert torch.corrcoef(torch.stack([red, green]))[0, 1] > 0.6
+
+
+@given(sizes, st.integers(1, 3), st.booleans())
+def test_shift_moves_whole_images_by_at_most_its_pad(size, pad, flip):
+    images = torch.rand(6, *size)
+    moved = shift(images, pad, flip)
+    assert moved.shape == images.shape
+    padded = torch.nn.functional.pad(images, (pad,) * 4, mode="replicate")
+    for one, whole in zip(moved, padded, strict=True):
+        windows = [whole[:, y : y + size[1], x : x + size[2]] for y in range(2 * pad + 1) for x in range(2 * pad + 1)]
+        assert any(torch.equal(one, w) or (flip and torch.equal(one, w.flip(2))) for w in windows)
+
+
+def test_shift_without_room_or_mirror_is_the_identity():
+    images = torch.rand(3, 1, 8, 8)
+    assert torch.equal(shift(images, 0, flip=False), images)
+
+
+@given(st.floats(0, 1))
+def test_cutmix_takes_every_pixel_from_one_of_two_images(share):
+    images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 3, 9, 7)
+    mixed = cutmix(images, share)
+    assert all(len(image.unique()) <= 2 for image in mixed)
+    assert torch.equal(cutmix(images, 0.0), images)
+
+
+def test_mixup_stays_between_the_images():
+    images = torch.rand(16, 1, 4, 4)
+    mixed = mixup(images)
+    assert mixed.min() >= images.min() and mixed.max() <= images.max() and not torch.equal(mixed, images)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_the_bank_keeps_the_newest_in_eight_bits(batches):
+    bank, value, kept = Bank(7, (1, 2, 2)), 0, []
+    for count in batches:
+        values = torch.arange(value, value + count) % 256
+        bank.add((values / 255).view(-1, 1, 1, 1).expand(-1, 1, 2, 2), values)
+        kept, value = (kept + values.tolist())[-7:], value + count
+    assert len(bank) == len(kept)
+    images, labels = bank.draw(len(kept))
+    assert sorted(labels.tolist()) == sorted(kept)  # as many as there are: each of them once
+    assert torch.equal((images[:, 0, 0, 0] * 255).round().long(), labels)
+
+
+@pytest.mark.parametrize("size", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 24, 40), (2, 7, 5), (3, 64, 64)])
+def test_generators_give_images_of_the_size_that_is_asked(size):
+    z, labels = torch.randn(4, 16), torch.arange(4)
+    plain, asked = Generator(size, 16, 32)(z), ConditionalGenerator(size, 4, 16, 32)(z, labels)
+    assert plain.shape == asked.shape == (4, *size) and 0 <= plain.min() and plain.max() <= 1
+
+
+def test_a_conditional_generator_hears_its_label():
+    generator = ConditionalGenerator((1, 8, 8), 4, 16, 32).eval()
+    z = torch.randn(1, 16)
+    assert not torch.equal(generator(z, torch.tensor([0])), generator(z, torch.tensor([1])))
+
+
+def test_names_that_share_letters_lie_closer():
+    maple, oak, rocket = name_vectors(("maple_tree", "oak_tree", "rocket"), 3)
+    assert maple @ oak > maple @ rocket + 0.1
+    assert torch.equal(name_vectors(("maple_tree", "oak_tree", "rocket"), 3)[2], rocket)
+    nameless = name_vectors(None, 50)
+    assert (nameless @ nameless.T - torch.eye(50)).abs().max() < 0.6 and nameless.norm(dim=1) == pytest.approx(1)
