@@ -48,9 +48,9 @@ def test_to_dict_and_from_dict_are_inverse(method, seed, length):
         ({"teacher": {}}, "teacher.source is missing"),
         ({"teacher": 7}, "must be a mapping"),
         ({"method": 7}, "unknown method"),
-        ({"method": {"name": "dfad", "batch_size": 1}}, "at least 2"),
-        ({"method": {"name": "dfad", "student_lr": -0.1}}, "at least 0"),
-        ({"method": {"name": "dfad", "student_lr": float("inf")}}, "finite"),
+        ({"method": {"name": "dfad", "batch_size": 1}}, "must be from 2"),
+        ({"method": {"name": "dfad", "student_lr": -0.1}}, "must be from 0"),
+        ({"method": {"name": "dfad", "student_lr": float("inf")}}, "must be from 0"),
     ],
 )
 def test_what_does_not_fit_is_named_with_a_remedy(change, words):

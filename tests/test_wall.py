@@ -86,10 +86,10 @@ def test_the_wall_sees_every_file_and_says_which_kind(tmp_path):
         teacher.read_bytes()
         wall.teacher_is_loaded()
         teacher.read_bytes()
-        assert wall.record()["data_free"]
+        assert wall.record()["data_free"] is not False  # None: the test process has data modules loaded
         secret.read_bytes()
     record = wall.record()
-    assert not record["data_free"]
+    assert record["data_free"] is False
     assert record["opened"]["teacher"] == [os.path.realpath(teacher)] and record["opened"]["other"] == [
         os.path.realpath(secret)
     ]
@@ -103,12 +103,37 @@ def test_the_wall_sees_what_native_code_holds_open(tmp_path):
         pytest.skip("files that native code holds are read from /proc, which this system has not")
     handle = os.open(file, os.O_RDONLY)
     try:
-        wall = Wall(tmp_path / "run")
-        wall.teacher_is_loaded()
-        wall.loading_teacher = False
-        assert os.path.realpath(file) in wall.opened["teacher"]
+        early = Wall(tmp_path / "run")  # it was open before the wall stood: nobody can tell what was read from it
+        assert early.opened["before"] >= {os.path.realpath(file)} and early.record()["data_free"] is None
+        os.close(handle)
+        late = Wall(tmp_path / "run")
+        late.teacher_is_loaded()
+        handle = os.open(file, os.O_RDONLY)  # no wall stands, so the audit hook says nothing; /proc does
+        assert late.record()["opened"]["other"] == [os.path.realpath(file)]
     finally:
         os.close(handle)
+
+
+CHEATS = {
+    "an embedded data set": "from sklearn.datasets import load_digits; load_digits()",
+    "shared memory": "open('/dev/shm/akd-test', 'w').close(); open('/dev/shm/akd-test').read()",
+    "a shell": "import os; os.system('true')",
+    "a forked child": "import os; os.fork() or os._exit(0)",
+    "a subprocess": "import subprocess; subprocess.run(['true'])",
+    "a connection": "import socket; s = socket.socket(); s.connect_ex(('127.0.0.1', 9))",
+}
+
+
+@pytest.mark.parametrize("code", CHEATS.values(), ids=list(CHEATS))
+def test_reaching_for_data_shows_in_the_record(code, tmp_path):
+    program = (
+        "from pathlib import Path; from akd.wall import Wall, standing\n"
+        f"with standing(Wall(Path({str(tmp_path)!r}))) as wall:\n"
+        f"    wall.teacher_is_loaded()\n    assert wall.record()['data_free'] is True\n    {code}\n"
+        "print(wall.record()['data_free'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["False"], done.stderr
 
 
 def test_the_wall_refuses_to_import_what_reads_data(tmp_path):

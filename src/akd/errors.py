@@ -28,6 +28,12 @@ class DataError(UsageError):
     """A test set that cannot be found or read."""
 
 
+class Stopped(AkdError):
+    """Asked to stop (SIGTERM, SIGUSR1): the state is saved; the same command goes on."""
+
+    exit_code = 75
+
+
 class Diverged(AkdError):
     """The run went wrong while it ran; the last good state is kept."""
 

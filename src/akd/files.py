@@ -13,23 +13,38 @@ from typing import Any
 
 from akd.errors import AkdError, ConfigError
 
+HALF_WRITTEN = ".akd-half-written"
+
 
 def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
     """Write to one side, flush to the disk, rename into place: `file` is whole or not there at all."""
     with one_line(file):
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=HALF_WRITTEN, dir=file.parent)
         try:
             with os.fdopen(handle, "wb") as out:
                 for chunk in chunks:
                     out.write(chunk)
                 out.flush()
                 os.fsync(out.fileno())
-            os.chmod(name, 0o644)
+            os.chmod(name, 0o666 & ~_umask())
             os.replace(name, file)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+
+
+def remove_half_written(*folders: Path) -> None:
+    """Remove what a kill left to one side in these folders."""
+    for folder in folders:
+        for stale in folder.glob(f".*{HALF_WRITTEN}"):
+            stale.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_text(file: Path, text: str) -> None:

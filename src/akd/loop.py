@@ -9,6 +9,7 @@ while there is budget:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from akd.errors import Diverged
+from akd.errors import ConfigError, Diverged
 from akd.networks.classifier import Classifier
-from akd.networks.taps import Sight, stage_names, tapped
+from akd.networks.taps import Sight, last_linear, stage_names, tapped
 from akd.objectives import logits
 from akd.objectives.terms import Seen, Terms, at, needs_of, total, wanted
 from akd.state import State
@@ -26,7 +27,8 @@ from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
-COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 3
+COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 4
+GRACE = 100  # steps in which a fresh student may do anything
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Budget:
 class Report:
     """How the run stands after `step` student steps. Losses are means since the report before; agreement is in percent.
 
-    images: the last images the student was shown [B, C, H, W] in 0..1, with what the teacher said of them [B].
+    healthy: nothing looks wrong on the probe now. images: the last images the student was shown [B, C, H, W] in 0..1, with
+    what the teacher said of them [B].
     """
 
     step: int
@@ -54,6 +57,7 @@ class Report:
     losses: dict[str, float]
     agreement: float
     probe_kl: float
+    healthy: bool
     images: Tensor = field(repr=False)
     said: Tensor = field(repr=False)
 
@@ -67,11 +71,22 @@ class Eyes:
         for network in (state.teacher, state.student):
             names = stage_names(network, network.card.input_size) if "stages" in self.needs else []
             self.stages[network] = tuple(names)
+            if "stages" in self.needs and not names:
+                raise ConfigError(
+                    f"this method compares feature maps, and {network.card.architecture} has none; try --method dfad"
+                )
+            if "feature" in self.needs and last_linear(network) is None:
+                raise ConfigError(
+                    f"this method reads the input of a last linear layer, and {network.card.architecture} has none; "
+                    "try --method dfad"
+                )
 
     def see(self, network: Classifier, images: Tensor, needs: frozenset[str]) -> Sight:
         with tapped(network, needs, self.stages[network]) as look, self.state.runtime.autocast():
             sight = look(images)
         sight.logits = sight.logits.float()
+        sight.feature = None if sight.feature is None else sight.feature.float()
+        sight.stages = [stage.float() for stage in sight.stages]
         return sight
 
     def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -96,6 +111,7 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, T
     """One step of the student toward the teacher; returns the terms and the images as shown, with the teacher's word."""
     state = eyes.state
     images = batch.images
+    state.student.eval()
     for view in state.plan.views:
         images = view(images, state.teacher, state.student)
     with torch.no_grad():
@@ -112,7 +128,7 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, T
     optimiser.step()
     state.step += 1
     state.update_average()
-    return {"student": loss.detach(), **terms}, Batch(images, teacher.logits.argmax(1))
+    return {**terms, "student": loss.detach()}, Batch(images, teacher.logits.argmax(1))
 
 
 def next_batch(state: State) -> Batch:
@@ -131,25 +147,33 @@ def next_batch(state: State) -> Batch:
 
 
 @torch.no_grad()
-def look_at_probe(state: State) -> tuple[float, float]:
-    """Agreement in percent, and KL in nats, of the student handed over now with the teacher, on the frozen probe."""
+def look_at_probe(state: State) -> tuple[float, float, str]:
+    """Agreement in percent, and KL in nats, of the student handed over now with the teacher on the frozen probe.
+
+    And what is wrong, '' where nothing is: that is asked of the student that trains, whose average would tell it late.
+    """
     images = state.probe.float() / 255
     said, answer = state.teacher(images).float(), state.result.eval()(images).float()
-    return logits.agreement(answer, said).item(), logits.kl(answer, said).item()
+    live = state.student.eval()(images).float() if state.average is not None else answer
+    agreement, now = logits.agreement(answer, said).item(), logits.agreement(live, said).item()
+    return agreement, logits.kl(answer, said).item(), trouble(state, now, _varied(said) and not _varied(live))
 
 
-def check_health(state: State, losses: dict[str, float], agreement: float) -> None:
-    """Raise where the run has gone wrong: a number that is none, or agreement with the teacher lost for good."""
-    broken = [name for name, value in losses.items() if value != value or abs(value) == float("inf")]
-    if broken:
-        raise Diverged(f"diverged at step {state.step}: loss {broken[0]!r} is not a number; try a lower student_lr")
-    state.bad_probes = state.bad_probes + 1 if agreement < COLLAPSE_SHARE * state.best_agreement else 0
+def _varied(answers: Tensor) -> bool:
+    return len(answers.argmax(1).unique()) > 1
+
+
+def trouble(state: State, agreement: float, constant: bool) -> str:
+    """What has gone wrong for good, in a line: agreement with the teacher lost, or one class for every image."""
+    chance = state.best_agreement / 100
+    noise = 300 * math.sqrt(chance * (1 - chance) / len(state.probe))  # three standard errors, in percent
+    lost = agreement < COLLAPSE_SHARE * state.best_agreement and agreement < state.best_agreement - noise
+    state.bad_probes = state.bad_probes + 1 if (lost or constant) and state.step > GRACE else 0
     state.best_agreement = max(state.best_agreement, agreement)
-    if state.bad_probes >= COLLAPSE_PROBES:
-        raise Diverged(
-            f"collapsed by step {state.step}: agreement with the teacher on the probe fell from "
-            f"{state.best_agreement:.1f} % to {agreement:.1f} %; try another method or a lower student_lr"
-        )
+    if state.bad_probes < COLLAPSE_PROBES:
+        return ""
+    how = "it sees one class everywhere" if constant else f"agreement fell from {state.best_agreement:.1f} to {agreement:.1f} %"
+    return f"the student collapsed by step {state.step} ({how}, on the probe); try another method or a lower student_lr"
 
 
 def turn_of_maker(eyes: Eyes, progress: float) -> None:
@@ -166,7 +190,6 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     if state.pictures is not None:
         more = pictures(plan.batch_size, state.student.card, state.runtime.device)
         state.pictures.add(more, torch.zeros(len(more), dtype=torch.int64, device=more.device))
-    state.turn += 1
     state.left = plan.student_steps if made.ready else 0
     state.note({f"image/{name}": value for name, value in made.terms.items()})
 
@@ -188,26 +211,35 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
             else:
                 turn_of_maker(image_eyes, progress)
         state.seconds += time.monotonic() - began
-        yield report(state, budget, shown) if stepping and state.step % REPORT_EVERY == 0 else None
-    if state.window:
-        yield report(state, budget, shown)
+        if stepping and state.step % REPORT_EVERY == 0:
+            yield from reported(state, budget, shown)
+        else:
+            yield None
+    if "student" in state.window:
+        yield from reported(state, budget, shown)
 
 
-def report(state: State, budget: Budget, shown: Batch) -> Report:
-    """Take stock: the window's mean losses, and how the student does on the probe."""
+def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
+    """Take stock: the window's mean losses, and how the student does on the probe. Raises Diverged after a bad report."""
     began = time.monotonic()
     losses = {name: (value / count).item() for name, (value, count) in state.window.items()}
-    agreement, probe_kl = look_at_probe(state)
-    check_health(state, losses, agreement)
+    agreement, probe_kl, wrong = look_at_probe(state)
+    broken = [name for name, value in {**losses, "probe_kl": probe_kl}.items() if not math.isfinite(value)]
+    if broken:
+        remedy = "generator_lr" if broken[0].startswith("image/") else "student_lr"
+        wrong = f"diverged at step {state.step}: {broken[0]} is not a number; try a lower {remedy}"
     state.window = {}
     state.seconds += time.monotonic() - began
-    return Report(
+    yield Report(
         step=state.step,
         seconds=state.seconds,
         progress=budget.progress(state),
         losses=losses,
         agreement=agreement,
         probe_kl=probe_kl,
+        healthy=not wrong and state.bad_probes == 0,
         images=shown.images,
         said=shown.labels,
     )
+    if wrong:
+        raise Diverged(wrong)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import platform
 import sys
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from akd.config import Run, difference, from_yaml, to_dict, to_yaml
-from akd.errors import AkdError, ConfigError
-from akd.files import one_line, write_bytes, write_json, write_text
+from akd.errors import AkdError, ConfigError, shortened
+from akd.files import one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
 
@@ -61,9 +62,9 @@ class RunFolder:
             raise ConfigError(f"another process is at work in {self.path}; wait for it or choose another --out") from error
         with lock:
             try:
-                for stale in self.path.rglob(".*.??????*"):
-                    stale.unlink(missing_ok=True)
                 self._check_same(run, occupied, must_resume)
+                if occupied:
+                    remove_half_written(self.path, self.path / "student", self.path / "images", self.path / "last-good")
                 yield (self.path / "checkpoint.pt").exists()
             finally:
                 if fresh and [p.name for p in self.path.iterdir()] == [".lock"]:  # it failed at the door
@@ -82,7 +83,10 @@ class RunFolder:
             if must_resume:
                 raise ConfigError(f"nothing to resume in {self.path}; leave --resume out to start there")
             return
-        old, new = from_yaml(config.read_text()), to_dict(run)
+        try:
+            old, new = from_yaml(config.read_text()), to_dict(run)
+        except (UnicodeDecodeError, ConfigError) as error:
+            raise ConfigError(f"{config} cannot be read ({shortened(error)}); choose another --out") from error
         changed = [line for line in difference(old, new) if line.split(":")[0] not in RUNTIME_KEYS]
         if changed:
             raise ConfigError(
@@ -93,11 +97,16 @@ class RunFolder:
     def write_environment(self, runtime: Runtime, teacher_digest: str) -> None:
         """Where the run ran, and which teacher it had. Refuses to go on with another teacher."""
         file = self.path / "environment.json"
-        if file.exists():
-            before = json.loads(file.read_text()).get("teacher_sha256")
-            if before != teacher_digest:
-                raise ConfigError(f"the teacher's weights are not those that {self.path} began with; choose another --out")
-        write_json(file, {**environment(runtime), "teacher_sha256": teacher_digest})
+        now = {**environment(runtime), "teacher_sha256": teacher_digest}
+        before = _json_object(file)
+        if before.get("teacher_sha256", teacher_digest) != teacher_digest:
+            raise ConfigError(f"the teacher's weights are not those that {self.path} began with; choose another --out")
+        if before.get("precision", now["precision"]) != now["precision"]:
+            raise ConfigError(
+                f"{self.path} began in {before['precision']} and this would go on in {now['precision']}; "
+                "go on where it began, or choose another --out"
+            )
+        write_json(file, now)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         payload = io.BytesIO()
@@ -105,14 +114,14 @@ class RunFolder:
         body = payload.getbuffer()
         write_bytes(self.path / "checkpoint.pt", MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n", body)
 
-    def load_checkpoint(self, device: torch.device) -> dict[str, Any]:
+    def load_checkpoint(self) -> dict[str, Any]:
         """The saved state; AkdError where the file is damaged. No code in it is ever run."""
         file = self.path / "checkpoint.pt"
         with one_line(file):
             head, _, body = file.read_bytes().partition(b"\n")
         if head != MAGIC + hashlib.sha256(body).hexdigest().encode():
             raise AkdError(f"{file} is damaged (its digest does not fit); delete the run folder and start again")
-        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
     def rewind_metrics(self, step: int) -> None:
         """Forget reports after `step`: those steps are about to be run again."""
@@ -130,8 +139,9 @@ class RunFolder:
             "probe_kl": report.probe_kl,
             **report.losses,
         }
+        plain = {name: value if math.isfinite(value) else None for name, value in line.items()}
         with one_line(self.path), open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(plain) + "\n")
 
     def write_grid(self, report: Report) -> None:
         """`images/step-N.png`: what the student was shown last, sorted by the class the teacher sees in it."""
@@ -174,6 +184,15 @@ def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
         sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     pixels = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     return pixels if channels == 3 else pixels[:, :, 0]
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; {} where there is none or it cannot be read."""
+    try:
+        value = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _step_of(line: str) -> float:

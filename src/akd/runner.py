@@ -18,7 +18,7 @@ import torch
 
 from akd.config import Run
 from akd.delivery.card import run_card
-from akd.errors import AkdError, ConfigError, Diverged
+from akd.errors import AkdError, ConfigError, Diverged, Stopped
 from akd.files import write_json, write_text
 from akd.loop import Budget, Report, run_loop
 from akd.networks import zoo
@@ -35,12 +35,6 @@ from akd.wiring import check_wiring
 
 CHECKPOINT_EVERY = 30.0
 GRIDS = 20
-
-
-class Stopped(AkdError):
-    """Asked to stop (SIGTERM, SIGUSR1): the state is saved; the same command goes on."""
-
-    exit_code = 75
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,8 @@ def make_student(run: Run, teacher: Classifier) -> Classifier:
             student = build_student(chosen, card)
         else:
             named = replace(card, architecture=str(run.student), arguments={})
-            student = Classifier(zoo.build(named.architecture, card.num_classes, card.input_size), named)
+            built = zoo.build(named.architecture, card.num_classes, card.input_size)
+            student = Classifier(built.net if isinstance(built, Classifier) else built, named)
     with torch.no_grad():
         shape = student.eval()(torch.zeros(2, *card.input_size)).shape
     if shape != (2, card.num_classes):
@@ -73,8 +68,8 @@ def make_student(run: Run, teacher: Classifier) -> Classifier:
 
 
 def digest(model: Classifier) -> str:
-    """sha256 over names and values of the weights."""
-    total = hashlib.sha256()
+    """sha256 over normalisation, names and values of the weights."""
+    total = hashlib.sha256(repr((model.card.mean, model.card.std)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         total.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
@@ -99,7 +94,7 @@ def execute(
     folder = RunFolder(out)
     set_threads(run.threads)
     make_runtime(run.device, run.precision)  # fails at the door, before anything is loaded
-    with folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
+    with _memory(), folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
         if folder.finished:
             say(f"{out} is finished already; its result stands")
             return Outcome(load_model(str(out), arch=run.student), out, json.loads((folder / "result.json").read_text()))
@@ -119,11 +114,24 @@ def execute(
         folder.write_config(run)
         folder.write_environment(runtime, digest(teacher))
         if interrupted:
-            state.load_state_dict(folder.load_checkpoint(runtime.device))
-            folder.rewind_metrics(state.step)
+            state.load_state_dict(folder.load_checkpoint())
             say(f"going on from step {state.step} in {out}")
+        folder.rewind_metrics(state.step)
         _distil(run, folder, state, wall, checkpoint_every, watch, asked)
         return _hand_over(run, folder, state, wall)
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Out of memory, on whatever device, in one line with a remedy."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
 
 
 def load_teacher(run: Run) -> Classifier:
@@ -151,19 +159,22 @@ def _distil(
     asked: list[int],
 ) -> None:
     budget = Budget(run.steps, run.time)
-    good: dict[str, torch.Tensor] = {}
-    saved_at, next_grid = time.monotonic(), budget.progress(state)
+    saved_at, next_grid, healthy = time.monotonic(), budget.progress(state), True
 
     def save() -> None:
-        folder.save_checkpoint(state.state_dict())
-        write_json(folder / "data_free.json", wall.record())
+        # Never over a sound state with a broken one: what went wrong would go wrong again after a restart.
+        if healthy and state.finite():
+            folder.save_checkpoint(state.state_dict())
+            write_json(folder / "data_free.json", wall.record())
 
+    good = _copy(state.result)
     try:
         for report in run_loop(state, budget):
             if report:
                 folder.append_metrics(report)
-                if report.agreement >= state.best_agreement:
-                    good = {name: value.clone() for name, value in state.result.state_dict().items()}
+                healthy = report.healthy
+                if healthy:
+                    good = _copy(state.result)
                 if report.progress >= next_grid:
                     folder.write_grid(report)
                     next_grid += 1 / GRIDS
@@ -174,12 +185,14 @@ def _distil(
             if asked:
                 _stop(asked[0], folder, state)
     except Diverged as error:
-        if good:
-            state.result.load_state_dict(good)
-            save_model(state.result, folder / "last-good")
-            raise Diverged(f"{error}; the last good student is in {folder / 'last-good'}") from error
-        raise
+        state.result.load_state_dict(good)
+        save_model(state.result, folder / "last-good")
+        raise Diverged(f"{error}; the last good student is in {folder / 'last-good'}") from error
     save()
+
+
+def _copy(student: Classifier) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in student.state_dict().items()}
 
 
 def _stop(signum: int, folder: RunFolder, state: State) -> None:

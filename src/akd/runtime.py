@@ -24,7 +24,10 @@ class Runtime:
     dtype: torch.dtype = torch.float32
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
+        if self.dtype == torch.float32:
+            return nullcontext()
+        # No cache: a maker takes several optimiser steps inside one region, and cached casts would hide them from it.
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
 
     def place(self, module: M) -> M:
         """The module on this device, in the memory format its convolutions run fastest in."""
@@ -41,12 +44,15 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32) 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("not a device that akd computes on")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {device!r} is not to be had here; use --device cpu") from error
     chosen = torch.device(device)
     if precision == "auto":
-        native = chosen.type == "cuda" or (chosen.type == "cpu" and side >= WORTH_BF16 and _cpu_has_bf16())
+        gpu = chosen.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        native = gpu or (chosen.type == "cpu" and side >= WORTH_BF16 and _cpu_has_bf16())
         precision = "bf16" if native else "fp32"
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
@@ -88,7 +94,7 @@ class Rng:
 
     def _write(self, states: list[torch.Tensor]) -> None:
         torch.set_rng_state(states[0].cpu())
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and len(states) > 1:
             torch.cuda.set_rng_state(states[1].cpu(), self.device)
 
     @contextmanager

@@ -17,7 +17,7 @@ from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
 PICTURES = 10_000
-COUNTERS = ("step", "turn", "left", "seconds", "best_agreement", "bad_probes")
+COUNTERS = ("step", "left", "seconds", "best_agreement", "bad_probes")
 
 
 def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -39,7 +39,7 @@ class State:
     def __init__(self, plan: Plan, teacher: Classifier, student: Classifier, runtime: Runtime, seed: int):
         self.plan, self.runtime, self.teacher = plan, runtime, teacher
         self.rng = Rng(seed, runtime.device)
-        self.step, self.turn, self.left, self.seconds = 0, 0, 0, 0.0
+        self.step, self.left, self.seconds = 0, 0, 0.0
         self.best_agreement, self.bad_probes = 0.0, 0
         self.window: dict[str, tuple[Tensor, int]] = {}
         self.student: Classifier = runtime.place(student)
@@ -87,7 +87,12 @@ class State:
             setattr(self, name, value)
         self.rng.state = [state.cpu() for state in saved["rng"]]
         self.probe = saved["probe"].to(self.runtime.device)
-        self.window = dict(saved["window"])
+        device = self.runtime.device
+        self.window = {name: (value.to(device), count) for name, (value, count) in saved["window"].items()}
+
+    def finite(self) -> bool:
+        """No loss since the last report was NaN or infinite (this waits for the device)."""
+        return all(bool(value.isfinite()) for value, _ in self.window.values())
 
     def note(self, terms: dict[str, Tensor]) -> None:
         """Add to the sums since the last report; nothing is read back from the device here."""

@@ -1,7 +1,8 @@
-"""The wall: proof that no data was touched. What the process opens, imports and connects to while it distils is recorded.
+"""The wall: evidence that no data was touched. What the process opens, imports, connects to and starts while it distils.
 
 Python's audit hook (PEP 578) sees every file that Python code opens; files that native code maps or holds open are read
-from /proc where there is one. While the wall stands, importing `akd.evaluation` is refused.
+from /proc where there is one, whenever the record is written. While the wall stands, importing `akd.evaluation` is refused.
+It is a record of what honest code did, not a prison: native code that opens and closes a file between two looks is not seen.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from typing import Any
 from akd.errors import AkdError
 
 DATA_MODULES = ("akd.evaluation", "sklearn", "pyarrow", "torchvision.datasets", "datasets", "webdataset")
-SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib", "/var/cache/")
+SYSTEM = ("/proc/", "/sys/", "/etc/", "/usr/lib/", "/usr/share/", "/lib/", "/lib64/", "/var/cache/ldconfig/")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/pts/", "/dev/nvidia", "/dev/dri/")
+CODE = (".py", ".pyc", ".pyi", ".pth", ".so", ".dll", ".dylib", ".cu", ".h", ".toml", ".typed")
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False
 
@@ -32,10 +36,13 @@ class Wall:
     def __init__(self, run_folder: Path):
         self.run_folder = str(run_folder.resolve()) + os.sep
         self.loading_teacher = True
-        self.opened: dict[str, set[str]] = {"teacher": set(), "run": set(), "code": set(), "system": set(), "other": set()}
+        self.opened: dict[str, set[str]] = {kind: set() for kind in ("teacher", "run", "code", "system", "before", "other")}
         self.written: set[str] = set()
+        self.started: dict[str, set[str]] = {"teacher": set(), "other": set()}
         self.network: dict[str, set[str]] = {"teacher": set(), "other": set()}
         self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
+        for path in _held_by_native_code():
+            self.opened["before" if self._kind(path) == "teacher" else self._kind(path)].add(path)
 
     def saw(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
@@ -46,8 +53,8 @@ class Wall:
             raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
         elif event == "socket.connect":
             self.network[self._phase].add(str(args[1]))
-        elif event == "subprocess.Popen":
-            self.opened[self._phase].add(f"program {args[0]}")
+        elif event in STARTS:
+            self.started[self._phase].add(f"{event} {args[0] if args else ''}".strip())
 
     def teacher_is_loaded(self) -> None:
         """What was opened so far and is neither code nor the system's was opened for the teacher; nothing else may follow."""
@@ -63,38 +70,46 @@ class Wall:
         self.opened[self._kind(path)].add(path)
 
     def _kind(self, path: str) -> str:
-        if path in self.opened["teacher"]:
-            return "teacher"
+        for kind in ("teacher", "before"):
+            if path in self.opened[kind]:
+                return kind
         if path.startswith(self.run_folder):
             return "run"
-        if path.startswith(_code_places()) or path.endswith((".py", ".pyc", ".so", ".pyi")):
+        if path.endswith(CODE) or ".so." in path or any(part.endswith(("-info", ".lib", ".libs")) for part in Path(path).parts):
             return "code"
-        return "system" if path.startswith(SYSTEM) else self._phase
+        if path == os.path.realpath(sys.executable) or (path.startswith(_python_itself()) and "-packages" not in path):
+            return "code"
+        return "system" if path.startswith((*SYSTEM, *DEVICES)) else self._phase
 
     def _note_native(self) -> None:
         for path in _held_by_native_code():
             self.note_file(path)
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready: every file by kind (code and system files as counts), connections, data modules that were loaded."""
+        """JSON-ready: files by kind (code and system files counted), what was started, connected to, loaded.
+
+        `data_free` is false where anything but the teacher, code and the system was read, and null where a module that reads
+        data sets was in the process before (as in a notebook): then the record cannot tell.
+        """
         self._note_native()
-        loaded = sorted(name for name in DATA_MODULES if name in sys.modules)
+        loaded = sorted(name for name in DATA_MODULES if name in sys.modules and name not in self.loaded_before)
+        clean = not (self.opened["other"] or self.network["other"] or self.started["other"] or loaded)
         counted = {f"{kind}_files": len(self.opened[kind]) for kind in ("code", "system")}
-        named = {kind: sorted(self.opened[kind]) for kind in ("teacher", "run", "other")}
-        clean = not self.opened["other"] and not self.network["other"]
+        named = {kind: sorted(self.opened[kind]) for kind in ("teacher", "run", "before", "other")}
         return {
-            "data_free": clean,
+            "data_free": None if clean and (self.loaded_before or self.opened["before"]) else clean,
             "opened": {**named, **counted},
             "written": sorted(path for path in self.written if not path.startswith(self.run_folder)),
+            "started": {phase: sorted(programs) for phase, programs in self.started.items()},
             "network": {phase: sorted(addresses) for phase, addresses in self.network.items()},
             "data_modules_loaded_before": self.loaded_before,
-            "data_modules_loaded_while_distilling": [name for name in loaded if name not in self.loaded_before],
+            "data_modules_loaded_while_distilling": loaded,
         }
 
 
-def _code_places() -> tuple[str, ...]:
-    places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parent)}
-    return tuple(os.path.realpath(place) + os.sep for place in places)
+def _python_itself() -> tuple[str, ...]:
+    """Where the standard library lives; installed packages may hold data, so of them only code counts as code."""
+    return tuple(os.path.realpath(sysconfig.get_paths()[name]) + os.sep for name in ("stdlib", "platstdlib"))
 
 
 def _held_by_native_code() -> set[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from akd.errors import AkdError
-from akd.loop import Eyes, judge_images, student_step
+from akd.loop import Eyes, student_step, turn_of_maker
 from akd.state import State
 from akd.synthesis.maker import Batch
 
@@ -49,9 +50,8 @@ def check_wiring(state: State) -> None:
                     f"no gradient flows through the {who} to its input, so images cannot be sought with it; "
                     f"remove no_grad, detach or rounding from the {who}'s forward pass"
                 )
-        loss, _ = judge_images(eyes, Batch(images, labels), 0.0)
-        if eyes.terms and not _flows(loss, images):
-            raise WiringError("the image loss gives the images no finite gradient; check the method's image terms")
+        _check_image_loss(state, eyes, Batch(images, labels))
+        _check_maker(state, eyes)
         _check_student(state)
     same = all(torch.equal(a, b) for a, b in zip(teacher_before, _snapshot(state.teacher), strict=True))
     if not same or state.teacher.training:
@@ -59,13 +59,47 @@ def check_wiring(state: State) -> None:
     state.load_state_dict(saved)
 
 
+def _check_image_loss(state: State, eyes: Eyes, batch: Batch) -> None:
+    """Where the image loss depends on a network's answer, its gradient flows through that answer; and on to the images."""
+    if not eyes.terms:
+        return
+    answers = {
+        "teacher": eyes.see(state.teacher, batch.images, eyes.needs),
+        "student": eyes.see(state.student, batch.images, eyes.needs - {"bn"}),
+    }
+    loss, _ = eyes.weigh(batch, answers["teacher"], answers["student"], 0.0)
+    for who, sight in answers.items():
+        moved = replace(sight, logits=sight.logits * 1.1 + torch.linspace(0, 1, sight.logits.shape[1], device=loss.device))
+        other, _ = eyes.weigh(batch, **{**answers, who: moved}, progress=0.0)
+        if not torch.equal(loss, other) and not _reaches(loss, sight.logits):
+            raise WiringError(f"the image loss depends on the {who} and lets no gradient through it; remove the detach")
+    if not _flows(loss, batch.images):
+        raise WiringError("the image loss gives the images no finite gradient; check the method's image terms")
+
+
+def _reaches(loss: Tensor, source: Tensor) -> bool:
+    return loss.requires_grad and torch.autograd.grad(loss, source, allow_unused=True, retain_graph=True)[0] is not None
+
+
+def _check_maker(state: State, eyes: Eyes) -> None:
+    """One turn of the maker: what it trains must move."""
+    if state.maker_optimiser is None:
+        return
+    trained = [p for group in state.maker_optimiser.param_groups for p in group["params"]]
+    before = [p.detach().clone() for p in trained]
+    turn_of_maker(eyes, 0.0)
+    if all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):
+        raise WiringError("a turn of the maker moves none of its weights; its images must carry gradients to them")
+
+
 def _check_student(state: State) -> None:
     """One student step: all its weights get a finite gradient (a loss of zero everywhere would give none)."""
     images = state.probe.float() / 255
     batch = Batch(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
     student_step(Eyes(state, state.plan.student), batch, 0.0)
-    names = [n for n, p in state.student.named_parameters() if p.requires_grad and p.grad is None]
-    if names:
-        raise WiringError(f"the student's {names[0]} gets no gradient; every weight of the student must count in its output")
-    if not any(bool(p.grad.any()) for p in state.student.parameters() if p.grad is not None):
+    named = [*state.student.named_parameters(), *state.modules.named_parameters()]
+    for name, parameter in named:
+        if parameter.requires_grad and (parameter.grad is None or not bool(parameter.grad.isfinite().all())):
+            raise WiringError(f"{name} gets no finite gradient; every weight of the student must count in its output")
+    if not any(bool(parameter.grad.any()) for _, parameter in named if parameter.grad is not None):
         raise WiringError("the student's loss gives it no gradient; check the method's student terms")

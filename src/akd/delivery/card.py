@@ -13,7 +13,11 @@ def run_card(run: Run, result: dict[str, Any], environment: dict[str, Any], reco
         f"seed {run.seed}, {environment['device']}, {environment['precision']}, {environment['threads']} threads, "
         f"torch {environment['torch']}, akd {environment['akd']}"
     )
-    proof = "no file but the teacher's and this folder's" if record["data_free"] else "FILES THAT WANT A LOOK (see there)"
+    proof = {
+        True: "nothing but the teacher's files and this folder's",
+        None: "the record cannot tell, as this process could read data before the run began",
+        False: "FILES THAT WANT A LOOK",
+    }[record["data_free"]]
     return f"""# A student distilled without data
 
 `student/` is the last state of the run (not the best): {result["architecture"]}, {result["params"]:,} parameters,
@@ -26,20 +30,20 @@ def run_card(run: Run, result: dict[str, Any], environment: dict[str, Any], reco
 | student steps | {result["steps"]:,} in {result["seconds"]:.0f} s |
 | agreement with the teacher on the synthetic probe | {result["probe_agreement"]:.1f} % |
 | conditions | {conditions} |
-| data opened while distilling | {proof}: `data_free.json` |
+| read while distilling | {proof}: see `data_free.json` |
 
 No test set was looked at. To measure the student:
 
-    akd evaluate {"."} --data YOUR_TEST_SET
+    akd evaluate . --data YOUR_TEST_SET
 
 | file | what it holds |
 |---|---|
 | `student/` | `model.safetensors` and `config.json` (architecture, classes, normalisation) |
-| `config.yaml` | the whole configuration; `akd distill --config config.yaml --out NEW` runs it again |
+| `config.yaml` | the whole configuration; `akd distill --config config.yaml --out NEW` runs it again from the same teacher |
 | `environment.json` | device, versions, threads, the teacher's digest |
 | `metrics.jsonl` | losses and probe agreement over steps and seconds |
 | `images/` | what the student was shown, as the run went on |
-| `data_free.json` | every file opened, connection made and data module loaded while distilling |
+| `data_free.json` | what was opened, started, connected to and loaded while distilling |
 | `checkpoint.pt` | the state of the run; its digest is in its first line |
 | `result.json` | written last: the run is whole |
 """

@@ -58,6 +58,14 @@ class Plan:
     modules: Mapping[str, Callable[[Classifier, Classifier], nn.Module]] = field(default_factory=dict)
 
 
+LEAST = {
+    **dict.fromkeys(("batch_size", "images"), 2),
+    **dict.fromkeys(("student_steps", "generator_steps", "iterations", "latent", "bank"), 1),
+    "temperature": 1e-3,
+}
+SHARES = ("pictures", "cutmix", "follow")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A published method: its knobs are the fields, its five choices come from `plan`."""
@@ -68,11 +76,11 @@ class Method:
 
     def __post_init__(self) -> None:
         """ConfigError for a knob that no run could work with."""
-        least = {"batch_size": 2, "student_steps": 1, "latent": 1, "width": 2, "temperature": 1e-3}
         for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, (int, float)) and not least.get(f.name, 0) <= value < float("inf"):
-                raise ConfigError(f"method.{f.name}={value} must be finite and at least {least.get(f.name, 0)}")
+            value, least = getattr(self, f.name), LEAST.get(f.name, 0)
+            most = 1.0 if f.name in SHARES else 1e9
+            if isinstance(value, (int, float)) and not least <= value <= most:
+                raise ConfigError(f"method.{f.name}={value} must be from {least} to {most:g}")
 
     def plan(self, card: ModelCard) -> Plan:
         raise NotImplementedError

@@ -27,7 +27,7 @@ class _Moments(torch.autograd.Function):
         count, shape = x.numel() // x.shape[1], (1, -1, *(1,) * (x.ndim - 2))
         slope = 2 * grad_var / count
         level = grad_mean / count - slope * mean
-        return torch.addcmul(level.view(shape).to(x.dtype), x, slope.view(shape).to(x.dtype))
+        return torch.addcmul(level.view(shape), x.to(mean.dtype), slope.view(shape)).to(x.dtype)
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:

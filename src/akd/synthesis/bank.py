@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+MOST_BYTES = 512 << 20
+
 
 class Bank(nn.Module):
-    """Holds at most `capacity` images; the oldest goes first. Its contents are buffers, so they are saved like weights."""
+    """Holds at most `capacity` images (fewer where they are large: 512 MB at the most); the oldest goes first.
+
+    Its contents are buffers, so they are saved like weights.
+    """
 
     images: Tensor
     labels: Tensor
-    written: Tensor
 
     def __init__(self, capacity: int, input_size: tuple[int, int, int]):
         super().__init__()
-        self.capacity = capacity
+        self.capacity = capacity = max(1, min(capacity, MOST_BYTES // math.prod(input_size)))
         self.register_buffer("images", torch.zeros((capacity, *input_size), dtype=torch.uint8))
         self.register_buffer("labels", torch.zeros(capacity, dtype=torch.int64))
-        self.register_buffer("written", torch.zeros((), dtype=torch.int64))
+        self.written = 0  # a plain number: nobody waits for the device to learn it
+
+    def get_extra_state(self) -> int:
+        return self.written
+
+    def set_extra_state(self, state: int) -> None:
+        self.written = state
 
     def __len__(self) -> int:
-        return min(int(self.written), self.capacity)
+        return min(self.written, self.capacity)
 
     @torch.no_grad()
     def add(self, images: Tensor, labels: Tensor) -> None:
         """Keep images [B, C, H, W] in 0..1, rounded to 8 bit, and their labels [B]."""
-        start = int(self.written)
-        images, labels = images[-self.capacity :], labels[-self.capacity :]
+        start, images, labels = self.written, images[-self.capacity :], labels[-self.capacity :]
         slots = torch.arange(start, start + len(images), device=self.images.device) % self.capacity
         self.images[slots] = (images.clamp(0, 1) * 255).round().to(torch.uint8)
         self.labels[slots] = labels
