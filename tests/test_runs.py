@@ -17,6 +17,7 @@ import akd
 from akd.networks.models import load_model, save_model
 from tests.conftest import tiny_classifier
 
+pytestmark = pytest.mark.slow
 ARGS = ["--budget", "50%", "--steps", "150", "--seed", "5", "--threads", "1", "--set", "method.batch_size=16"]
 
 
@@ -101,7 +102,6 @@ def test_another_config_is_refused_with_the_difference(straight, teacher_folder)
     assert done.returncode == 2 and "seed: 5 -> 6" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments_it_ends_bitwise_as_if_it_had_not_been(seed, straight, teacher_folder, tmp_path):
     out, moments = tmp_path / "run", random.Random(seed)
@@ -120,7 +120,6 @@ def test_killed_at_random_moments_it_ends_bitwise_as_if_it_had_not_been(seed, st
     assert not [p for p in out.rglob(".*") if p.name != ".lock"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
 def test_asked_to_stop_it_saves_and_goes_on_bitwise(signum, code, straight, teacher_folder, tmp_path):
     out = tmp_path / "run"

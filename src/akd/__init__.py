@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from akd.api import distill, evaluate, load_teacher
+    from akd.errors import AkdError
     from akd.networks.classifier import Classifier, ModelCard
     from akd.networks.design import design_student
     from akd.networks.models import save_model
@@ -22,10 +23,11 @@ _WHERE = {
     "design_student": "akd.networks.design",
     "evaluate": "akd.api",
     "save_model": "akd.networks.models",
+    "AkdError": "akd.errors",
     "Classifier": "akd.networks.classifier",
     "ModelCard": "akd.networks.classifier",
 }
-__all__ = ["Classifier", "ModelCard", "design_student", "distill", "evaluate", "load_teacher", "save_model"]
+__all__ = ["AkdError", "Classifier", "ModelCard", "design_student", "distill", "evaluate", "load_teacher", "save_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from akd.config import Run, from_dict, parse_time
+from akd.config import Run, from_dict
 from akd.loop import Report
 from akd.methods import Method
 from akd.networks.classifier import Classifier
@@ -71,11 +71,11 @@ def distill(
     """
     values: dict[str, Any] = {"budget": budget, "student": student, "steps": steps, "seed": seed, "device": device}
     values |= {"precision": precision, "threads": threads}
-    values["time"] = parse_time(time) if isinstance(time, str) else time
+    values["time"] = time
     if budget is None and student is None:
         values["budget"] = "10%"
     if method is not None:
-        values["method"] = method if isinstance(method, (str, Method)) else dict(method)
+        values["method"] = dict(method) if isinstance(method, Mapping) else method
     given = teacher if isinstance(teacher, Classifier) else None
     if given is not None:
         values["teacher"] = {"source": IN_MEMORY}

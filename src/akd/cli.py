@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from akd.errors import AkdError, ConfigError, did_you_mean
+from akd.errors import AkdError, ConfigError, brief, did_you_mean
 
 log = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -103,7 +104,11 @@ def build_parser() -> Parser:
     sub.add_argument("model", help="model folder, run folder, or weights file with --arch")
     model_options(sub)
     sub.add_argument("--data", required=True, metavar="PATH", help="parquet, CIFAR pickles, image folder, .npz, or 'digits'")
-    sub.add_argument("--teacher", metavar="SOURCE", help="model folder or run folder to measure agreement with")
+    sub.add_argument(
+        "--teacher",
+        metavar="SOURCE",
+        help="to measure agreement with; default: the run's own",
+    )
     sub.add_argument("--device", default="auto")
 
     sub = command("design", design, "find the student architectures that fit a budget")
@@ -114,6 +119,14 @@ def build_parser() -> Parser:
 
     command("methods", methods, "list the methods")
     return parser
+
+
+def short(count: int) -> str:
+    """2133604 -> '2.134M'."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.4g}{unit}"
+    return str(count)
 
 
 def read_labels(file: Path | None) -> list[str] | None:
@@ -135,7 +148,7 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_of(options: argparse.Namespace) -> Any:
     """The Run that config file, options and --set describe, the later overriding the earlier."""
-    from akd.config import from_dict, from_yaml, parse_time, set_dotted
+    from akd.config import from_dict, from_yaml, set_dotted
 
     values: dict[str, Any] = {}
     if options.config:
@@ -143,20 +156,21 @@ def run_of(options: argparse.Namespace) -> Any:
             values = from_yaml(options.config.read_text())
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read --config {options.config}: {error}; --print-config shows one") from error
+    if isinstance(values.get("teacher"), str):
+        values["teacher"] = {"source": values["teacher"]}
     if options.teacher:
         values["teacher"] = {"source": options.teacher}
     for name, value in told(options).items():
         if not isinstance(values.get("teacher"), dict):
             raise ConfigError(f"--{name.replace('_', '-')} tells of a teacher; give --teacher too")
         values["teacher"][name] = value
-    for one, other in (("budget", "student"), ("steps", "time")):
-        if getattr(options, one) is not None or getattr(options, other) is not None:
-            values.pop(one, None), values.pop(other, None)
-    for name in ("budget", "student", "method", "steps", "seed", "device", "precision", "threads"):
+    assigned = {assignment.partition("=")[0].strip() for assignment in options.set}
+    for pair in (("budget", "student"), ("steps", "time")):
+        if any(getattr(options, name) is not None or name in assigned for name in pair):
+            values.pop(pair[0], None), values.pop(pair[1], None)
+    for name in ("budget", "student", "method", "steps", "time", "seed", "device", "precision", "threads"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
-    if options.time is not None:
-        values["time"] = parse_time(options.time)
     for assignment in options.set:
         set_dotted(values, assignment)
     if "teacher" not in values:
@@ -178,7 +192,7 @@ def distill(options: argparse.Namespace) -> dict[str, Any]:
     if options.out is None:
         raise ConfigError("where to? give --out DIR for the run folder")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True) as bar:
+    with Progress(*columns, console=log, transient=True, disable=not log.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
 
         def watch(report: Any) -> None:
@@ -196,9 +210,10 @@ def distill(options: argparse.Namespace) -> dict[str, Any]:
     result = {"out": str(outcome.folder), **outcome.result}
     if not options.json:
         out.print(
-            f"{result['architecture']} with {result['params']:,} parameters ({100 * result['ratio']:.2f} % of the teacher) "
-            f"after {result['steps']:,} steps in {result['seconds']:.0f} s; agreement with the teacher on the synthetic probe "
-            f"{result['probe_agreement']:.1f} %\nmeasure it: akd evaluate {outcome.folder} --data PATH",
+            f"{result['architecture']}: {result['params']:,} parameters, {100 * result['ratio']:.2f} % of the teacher\n"
+            f"{result['steps']:,} steps in {result['seconds']:.0f} s\n"
+            f"agreement with the teacher on the synthetic probe: {result['probe_agreement']:.1f} %\n"
+            f"measure it: akd evaluate {outcome.folder} --data PATH",
             markup=False,
         )
     return result
@@ -208,7 +223,7 @@ def quickstart(options: argparse.Namespace) -> dict[str, Any]:
     from akd.quickstart import run_quickstart
 
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:.0f} %  {task.fields[note]}"))
-    with Progress(*columns, console=log) as bar:
+    with Progress(*columns, console=log, disable=not log.is_terminal) as bar:
         tasks: dict[str, Any] = {}
 
         def watch(part: str, progress: float, note: str) -> None:
@@ -219,13 +234,13 @@ def quickstart(options: argparse.Namespace) -> dict[str, Any]:
         result = run_quickstart(options.out, options.seed, watch)
     if not options.json:
         table = Table(title="digits: distilled without data, measured on the held-out test set", title_justify="left")
-        for column in ("", "parameters", "of teacher", "MACs", "accuracy", "agreement", "seconds"):
-            table.add_column(column, justify="left" if not column else "right")
+        for column in ("", "params", "of teacher", "MACs", "accuracy", "agreement", "s"):
+            table.add_column(column, justify="left" if not column else "right", no_wrap=True)
         rows = [("teacher", result["teacher"]), *((f"student {s['budget']}", s) for s in result["students"])]
         for name, row in rows:
             agreement = f"{row['agreement']:.1f} %" if "agreement" in row else ""
             table.add_row(
-                name, f"{row['params']:,}", f"{100 * row['ratio']:.1f} %", f"{row['macs']:,}",
+                name, short(row["params"]), f"{100 * row['ratio']:.1f} %", short(row["macs"]),
                 f"{row['accuracy']:.1f} %", agreement, f"{row['seconds']:.0f}",
             )  # fmt: skip
         out.print(table)
@@ -240,7 +255,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from akd.runtime import make_runtime
 
     model = load_model(options.model, **told(options))
-    teacher = load_model(options.teacher) if options.teacher else None
+    teacher = teacher_of(options)
     device = make_runtime(options.device).device
     result = asdict(measure(model, load_test_set(options.data, model.card), teacher, device=device))
     if not options.json:
@@ -257,6 +272,25 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         worst = sorted((v, k) for k, v in result["per_class"].items() if v is not None)[:5]
         out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in worst), markup=False)
     return result
+
+
+def teacher_of(options: argparse.Namespace) -> Any:
+    """The teacher to agree with: the one named, told as the run was where it is the run's; or else the run's own."""
+    from akd.networks.models import load_model
+    from akd.runfolder import teacher_of_run
+
+    source = teacher_of_run(Path(options.model))
+    if options.teacher and (source is None or options.teacher != source["source"]):
+        return load_model(options.teacher)
+    if source is None:
+        return None
+    try:
+        return load_model(**source)
+    except AkdError as error:
+        if options.teacher:
+            raise
+        log.print(f"the run's teacher cannot be loaded, so agreement is left out ({error})", markup=False)
+        return None
 
 
 def design(options: argparse.Namespace) -> dict[str, Any]:
@@ -278,13 +312,12 @@ def design(options: argparse.Namespace) -> dict[str, Any]:
     found = design_student(teacher, options.budget)
     if not options.json:
         table = Table(title=f"students for {options.budget} of {teacher.card.architecture}", title_justify="left")
-        for column in ("", "architecture", "depth", "widths", "parameters", "of teacher", "MACs", "latency ms"):
-            table.add_column(column, justify="left" if column in ("", "architecture") else "right")
+        for column in ("", "network", "widths", "depth", "params", "of teacher", "MACs", "ms"):
+            table.add_column(column, justify="left" if column in ("", "network", "widths") else "right", no_wrap=True)
         for c in found.candidates:
-            widths = "-".join(str(w) for w in c.arguments.get("widths", ()))
             table.add_row(
-                "*" if c == found.chosen else "", c.architecture, str(c.depth), widths, f"{c.params:,}",
-                f"{100 * c.ratio:.2f} %", f"{c.macs:,}", f"{c.latency_ms:.2f}",
+                "*" if c == found.chosen else "", c.architecture, c.width, str(c.depth), short(c.params),
+                f"{100 * c.ratio:.2f} %", short(c.macs), f"{c.latency_ms:.2f}",
             )  # fmt: skip
         out.print(table)
         out.print(f"* {found.why}", markup=False)
@@ -310,7 +343,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     try:
         options = parser.parse_strictly(sys.argv[1:] if argv is None else argv)
-        result = options.call(options)
+        # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():
+            result = options.call(options)
         if options.json:
             print(json.dumps(result))
         sys.stdout.flush()
@@ -320,8 +355,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("akd: interrupted; start the same command again to go on", file=sys.stderr)
         return 130
+    except SystemExit as error:
+        if error.code in (0, None):  # --help, --version
+            raise
+        print("akd: the user's own code asked to exit; look into the factory that was named", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader of our output went away; keep Python's exit from complaining again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("AKD_TRACEBACK"):
+            raise
+        print(f"akd: unexpected {brief(error)}; set AKD_TRACEBACK=1 to see where", file=sys.stderr)
         return 1
     return 0
 

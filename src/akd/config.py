@@ -90,13 +90,15 @@ def from_dict(values: Mapping[str, Any]) -> Run:
         values["method"] = parse_method(values["method"])
     if isinstance(values.get("teacher"), str):
         values["teacher"] = {"source": values["teacher"]}
+    if isinstance(values.get("time"), str):
+        values["time"] = parse_time(values["time"])
     return _build(Run, values, "")
 
 
 def from_yaml(text: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"not readable as YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(values, dict):
         raise ConfigError("a run's config is a YAML mapping such as 'budget: 10%'")

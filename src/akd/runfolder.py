@@ -21,14 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from akd.config import Run, difference, from_yaml, to_dict, to_yaml
-from akd.errors import AkdError, ConfigError, shortened
+from akd.errors import AkdError, ConfigError, brief, shortened
 from akd.files import one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
 
 MAGIC = b"akd-checkpoint-1 "
 GRID = 8
-RUNTIME_KEYS = ("threads",)
 
 
 class RunFolder:
@@ -40,9 +39,15 @@ class RunFolder:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
-    @property
-    def finished(self) -> bool:
-        return (self.path / "result.json").exists()
+    def result(self) -> dict[str, Any]:
+        """What a finished run left in `result.json`; {} where the run is not finished."""
+        return _json_object(self.path / "result.json")
+
+    def earlier_records(self) -> list[dict[str, Any]]:
+        """What the processes that worked on this run before opened."""
+        record = _json_object(self.path / "data_free.json")
+        earlier = record.pop("earlier_processes", [])
+        return [*earlier, record] if record else []
 
     @contextlib.contextmanager
     def claimed(self, run: Run, must_resume: bool = False) -> Iterator[bool]:
@@ -50,11 +55,12 @@ class RunFolder:
 
         ConfigError where it holds something else: another run's config (with the difference), or files of no run at all.
         """
-        fresh = not self.path.exists()
+        created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         with one_line(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             # Dot files are the lock, and what a kill left half-written to one side.
-            occupied = any(not p.name.startswith(".") for p in self.path.iterdir())
+            occupied = self.path.exists() and any(not p.name.startswith(".") for p in self.path.iterdir())
+            self._check_same(run, occupied, must_resume)
+            self.path.mkdir(parents=True, exist_ok=True)
             lock = open(self.path / ".lock", "w")  # noqa: SIM115 (held until the run ends)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,14 +68,14 @@ class RunFolder:
             raise ConfigError(f"another process is at work in {self.path}; wait for it or choose another --out") from error
         with lock:
             try:
-                self._check_same(run, occupied, must_resume)
                 if occupied:
                     remove_half_written(self.path, self.path / "student", self.path / "images", self.path / "last-good")
                 yield (self.path / "checkpoint.pt").exists()
             finally:
-                if fresh and [p.name for p in self.path.iterdir()] == [".lock"]:  # it failed at the door
+                if created and [p.name for p in self.path.iterdir()] == [".lock"]:  # it failed at the door
                     (self.path / ".lock").unlink()
-                    self.path.rmdir()
+                    for folder in created:
+                        folder.rmdir()
 
     def write_config(self, run: Run) -> None:
         if not (self.path / "config.yaml").exists():
@@ -85,10 +91,9 @@ class RunFolder:
             return
         try:
             old, new = from_yaml(config.read_text()), to_dict(run)
-        except (UnicodeDecodeError, ConfigError) as error:
+        except (OSError, UnicodeDecodeError, RecursionError, ConfigError) as error:
             raise ConfigError(f"{config} cannot be read ({shortened(error)}); choose another --out") from error
-        changed = [line for line in difference(old, new) if line.split(":")[0] not in RUNTIME_KEYS]
-        if changed:
+        if changed := difference(old, new):
             raise ConfigError(
                 f"{self.path} holds a run of another config ({'; '.join(changed)}); "
                 "choose another --out, or give the same options to go on"
@@ -121,13 +126,18 @@ class RunFolder:
             head, _, body = file.read_bytes().partition(b"\n")
         if head != MAGIC + hashlib.sha256(body).hexdigest().encode():
             raise AkdError(f"{file} is damaged (its digest does not fit); delete the run folder and start again")
-        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        try:
+            return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise AkdError(f"{file} is no checkpoint of this akd ({brief(error, 80)}); choose another --out") from error
 
     def rewind_metrics(self, step: int) -> None:
         """Forget reports after `step`: those steps are about to be run again."""
         file = self.path / "metrics.jsonl"
         if file.exists():
-            kept = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            with one_line(file):
+                lines = file.read_text(errors="replace").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
             write_text(file, "".join(line + "\n" for line in kept))
 
     def append_metrics(self, report: Report) -> None:
@@ -153,6 +163,14 @@ class RunFolder:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG")
         write_bytes(folder / f"step-{report.step:07d}.png", buffer.getbuffer())
+
+
+def teacher_of_run(path: Path) -> dict[str, Any] | None:
+    """How the run in the folder `path` named its teacher, as arguments of `load_model`; None where `path` is no run's."""
+    try:
+        return dict(from_yaml((path / "config.yaml").read_text())["teacher"])
+    except (OSError, ConfigError, KeyError, TypeError, ValueError):
+        return None
 
 
 def environment(runtime: Runtime) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,9 @@ import torch
 
 from akd.config import Run
 from akd.delivery.card import run_card
-from akd.errors import AkdError, ConfigError, Diverged, Stopped
+from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief
 from akd.files import write_json, write_text
-from akd.loop import Budget, Report, run_loop
+from akd.loop import Budget, Report, look_at_probe, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier
 from akd.networks.design import build_student, design_student
@@ -30,10 +31,11 @@ from akd.networks.taps import batch_norms
 from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, set_threads
 from akd.state import State
-from akd.wall import Wall, standing
+from akd.wall import Wall, standing, together
 from akd.wiring import check_wiring
 
 CHECKPOINT_EVERY = 30.0
+_one_at_a_time = threading.RLock()  # torch's random numbers belong to the process
 GRIDS = 20
 
 
@@ -58,11 +60,16 @@ def make_student(run: Run, teacher: Classifier) -> Classifier:
             named = replace(card, architecture=str(run.student), arguments={})
             built = zoo.build(named.architecture, card.num_classes, card.input_size)
             student = Classifier(built.net if isinstance(built, Classifier) else built, named)
-    with torch.no_grad():
-        shape = student.eval()(torch.zeros(2, *card.input_size)).shape
+    try:
+        with torch.no_grad():
+            shape = tuple(student.eval()(torch.zeros(2, *card.input_size)).shape)
+    except Exception as error:
+        raise ConfigError(
+            f"student {student.card.architecture} takes no such images ({brief(error, 80)}); choose another"
+        ) from error
     if shape != (2, card.num_classes):
         raise ConfigError(
-            f"student {student.card.architecture} gives logits {tuple(shape)}, not (2, {card.num_classes}); choose another"
+            f"student {student.card.architecture} gives logits {shape}, not (2, {card.num_classes}); choose another"
         )
     return student
 
@@ -94,10 +101,13 @@ def execute(
     folder = RunFolder(out)
     set_threads(run.threads)
     make_runtime(run.device, run.precision)  # fails at the door, before anything is loaded
-    with _memory(), folder.claimed(run, resume) as interrupted, standing(Wall(out)) as wall, _interrupts() as asked:
-        if folder.finished:
-            say(f"{out} is finished already; its result stands")
-            return Outcome(load_model(str(out), arch=run.student), out, json.loads((folder / "result.json").read_text()))
+    with (
+        _one_at_a_time,
+        _memory(),
+        folder.claimed(run, resume) as interrupted,
+        standing(Wall(out)) as wall,
+        _interrupts() as asked,
+    ):
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
         runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]))
@@ -113,12 +123,15 @@ def execute(
             check_wiring(state)
         folder.write_config(run)
         folder.write_environment(runtime, digest(teacher))
+        if done := _finished(run, folder):
+            say(f"{out} is finished already; its result stands")
+            return done
         if interrupted:
-            state.load_state_dict(folder.load_checkpoint())
+            _restore(state, folder)
             say(f"going on from step {state.step} in {out}")
         folder.rewind_metrics(state.step)
         _distil(run, folder, state, wall, checkpoint_every, watch, asked)
-        return _hand_over(run, folder, state, wall)
+        return _hand_over(run, folder, state)
 
 
 @contextmanager
@@ -149,6 +162,25 @@ def load_teacher(run: Run) -> Classifier:
     )
 
 
+def _finished(run: Run, folder: RunFolder) -> Outcome | None:
+    """What the folder holds where the run is whole; None where it is not, or its student cannot be read any more."""
+    try:
+        return (
+            Outcome(load_model(str(folder.path), arch=run.student), folder.path, folder.result()) if folder.result() else None
+        )
+    except ModelError:
+        return None
+
+
+def _restore(state: State, folder: RunFolder) -> None:
+    try:
+        state.load_state_dict(folder.load_checkpoint())
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise AkdError(
+            f"{folder / 'checkpoint.pt'} does not fit this run ({brief(error, 80)}); choose another --out"
+        ) from error
+
+
 def _distil(
     run: Run,
     folder: RunFolder,
@@ -161,11 +193,13 @@ def _distil(
     budget = Budget(run.steps, run.time)
     saved_at, next_grid, healthy = time.monotonic(), budget.progress(state), True
 
+    earlier = folder.earlier_records()
+
     def save() -> None:
         # Never over a sound state with a broken one: what went wrong would go wrong again after a restart.
         if healthy and state.finite():
             folder.save_checkpoint(state.state_dict())
-            write_json(folder / "data_free.json", wall.record())
+        write_json(folder / "data_free.json", together(wall.record(), earlier))
 
     good = _copy(state.result)
     try:
@@ -222,10 +256,10 @@ def _interrupts() -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-def _hand_over(run: Run, folder: RunFolder, state: State, wall: Wall) -> Outcome:
+def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
     """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
+    agreement, _, _ = look_at_probe(state)
     student = state.result.cpu().float().eval()
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     params, teacher_params = parameters(student), parameters(state.teacher)
     result = {
         "steps": state.step,
@@ -235,13 +269,12 @@ def _hand_over(run: Run, folder: RunFolder, state: State, wall: Wall) -> Outcome
         "ratio": params / teacher_params,
         "macs": macs(student, student.card.input_size),
         "architecture": student.card.architecture,
-        "probe_agreement": last["probe_agreement"],
+        "probe_agreement": agreement,
         "method": run.method.name,
         "seed": run.seed,
     }
     save_model(student, folder / "student")
-    record = wall.record()
-    write_json(folder / "data_free.json", record)
+    record = json.loads((folder / "data_free.json").read_text())
     write_text(folder / "README.md", run_card(run, result, environment(state.runtime), record))
     write_json(folder / "result.json", result)
     return Outcome(student, folder.path, result)

@@ -67,7 +67,8 @@ class Wall:
 
     def note_file(self, name: str) -> None:
         path = os.path.realpath(name)
-        self.opened[self._kind(path)].add(path)
+        if os.path.exists(path):  # a look at what is not there read nothing
+            self.opened[self._kind(path)].add(path)
 
     def _kind(self, path: str) -> str:
         for kind in ("teacher", "before"):
@@ -105,6 +106,13 @@ class Wall:
             "data_modules_loaded_before": self.loaded_before,
             "data_modules_loaded_while_distilling": loaded,
         }
+
+
+def together(now: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
+    """The record of a run that several processes worked on: the last one's, with the earlier ones' beside it."""
+    verdicts = [record.get("data_free", False) for record in (now, *earlier)]
+    verdict = False if False in verdicts else None if None in verdicts else True
+    return {**now, "data_free": verdict, "earlier_processes": earlier}
 
 
 def _python_itself() -> tuple[str, ...]:

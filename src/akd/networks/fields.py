@@ -13,7 +13,7 @@ from akd.networks import zoo
 
 Fields = dict[str, Any]
 """Those fields of a ModelCard that are known, by name."""
-LARGEST = 4096  # pixels of height or width: a bound on what an absurd config makes this machine allocate
+LARGEST = 1024  # pixels of height or width: a bound on what an absurd config makes this machine allocate
 
 
 def read_config(folder: Path) -> Fields:
