@@ -61,7 +61,11 @@ def cifar100_cpu() -> str:
             f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['budget']} | {r['params']:,} | {r['steps']:,} | "
             f"{r['seconds'] / 60:.0f} min | {r['top1']:.2f} % | {r['agreement']:.2f} % |\n"
         )
-    return text + f"\nLast state, one seed, {lines[-1]['n']:,} real test images; {conditions(lines[-1])}.\n"
+    text += f"\nLast state, one seed, {lines[-1]['n']:,} real test images; {conditions(lines[-1])}. Learning curves:\n\n"
+    for r in lines:
+        points = ", ".join(f"{p['seconds'] / 60:.0f} min {p['top1']:.1f} %" for p in r["curve"])
+        text += f"- {r['budget']}: {points}, end {r['top1']:.1f} %\n"
+    return text
 
 
 def engine() -> str:

@@ -119,9 +119,9 @@ class RunFolder:
         body = payload.getbuffer()
         write_bytes(self.path / "checkpoint.pt", MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n", body)
 
-    def load_checkpoint(self) -> dict[str, Any]:
+    def load_checkpoint(self, name: str = "checkpoint.pt") -> dict[str, Any]:
         """The saved state; AkdError where the file is damaged. No code in it is ever run."""
-        file = self.path / "checkpoint.pt"
+        file = self.path / name
         with one_line(file):
             head, _, body = file.read_bytes().partition(b"\n")
         if head != MAGIC + hashlib.sha256(body).hexdigest().encode():

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -148,26 +148,15 @@ def _memory() -> Iterator[None]:
 
 
 def load_teacher(run: Run) -> Classifier:
-    t = run.teacher
-    return load_model(
-        t.source,
-        arch=t.arch,
-        arguments=t.arguments,
-        num_classes=t.num_classes,
-        mean=t.mean,
-        std=t.std,
-        input_size=t.input_size,
-        label_names=t.label_names,
-        weights=t.weights,
-    )
+    return load_model(**asdict(run.teacher))
 
 
 def _finished(run: Run, folder: RunFolder) -> Outcome | None:
     """What the folder holds where the run is whole; None where it is not, or its student cannot be read any more."""
+    if not (result := folder.result()):
+        return None
     try:
-        return (
-            Outcome(load_model(str(folder.path), arch=run.student), folder.path, folder.result()) if folder.result() else None
-        )
+        return Outcome(load_model(str(folder.path), arch=run.student), folder.path, result)
     except ModelError:
         return None
 

@@ -1,0 +1,229 @@
+"""What went wrong once, and must not again: each as a user met it."""
+
+import copy
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import akd
+from akd.errors import ConfigError, Diverged
+from akd.loop import Budget, Eyes, run_loop, turn_of_maker
+from akd.methods import METHODS
+from akd.networks.models import load_model, save_model
+from akd.objectives.terms import Seen, Term
+from akd.runtime import Runtime
+from akd.state import State
+from akd.wiring import WiringError, check_wiring
+from tests.conftest import tiny_classifier
+from tests.test_contract import fresh_state, small
+
+FAST = {"name": "akd", "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    save_model(tiny_classifier(), folder)
+    return folder
+
+
+def distill(teacher, out, **options):
+    return akd.distill(teacher, **{"student": "digitsnet", "steps": 60, "threads": 1, "method": FAST, "out": out, **options})
+
+
+def command(teacher, out, *more):
+    base = [sys.executable, "-m", "akd", "distill", "--teacher", str(teacher), "--out", str(out), "--student", "digitsnet"]
+    return [*base, "--threads", "1", "--set", "method.batch_size=16", *more]
+
+
+def test_a_folder_that_is_no_runs_is_left_as_it_was(teacher_folder, tmp_path):
+    (tmp_path / "sub").mkdir()
+    files = [tmp_path / ".env.production", tmp_path / "sub" / ".ssh.config.backup", tmp_path / "notes.txt"]
+    for file in files:
+        file.write_text("mine")
+    with pytest.raises(ConfigError, match="no run's"):
+        distill(str(teacher_folder), tmp_path)
+    assert all(file.read_text() == "mine" for file in files)
+    assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("name", ["akd", "nayer", "fast"])
+def test_in_bfloat16_every_step_of_a_turn_sees_the_weights_of_the_step_before(name):
+    state = fresh_state(small(METHODS[name]))
+    state = State(state.plan, state.teacher, copy.deepcopy(state.student), Runtime(torch.device("cpu"), torch.bfloat16), 0)
+    values = []
+    state.maker_optimiser.register_step_post_hook(lambda *_: values.append(probe().item()))
+
+    def probe():
+        torch.manual_seed(0)
+        module = state.maker
+        with torch.no_grad(), state.runtime.autocast():
+            return (module(8).images if name == "akd" else module()).double().sum()
+
+    with state.rng.here():
+        turn_of_maker(Eyes(state, state.plan.image), 0.0)
+    assert len(values) > 2 and len(set(values)) == len(values)
+
+
+def test_time_that_runs_out_in_the_makers_turn_still_gives_a_student(teacher_folder, tmp_path):
+    slow = {"name": "deepinversion", "batch_size": 8, "iterations": 200, "student_steps": 50}
+    result = distill(str(teacher_folder), tmp_path / "run", steps=None, time=1.0, method=slow)
+    assert result.result["steps"] >= 1 and (tmp_path / "run" / "student" / "model.safetensors").exists()
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert all("student" in json.loads(line) for line in lines)
+
+
+def test_a_kill_before_the_first_checkpoint_leaves_no_line_twice(teacher_folder, tmp_path):
+    out = tmp_path / "run"
+    child = subprocess.Popen(command(teacher_folder, out, "--steps", "300"), stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (out / "metrics.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert not (out / "checkpoint.pt").exists()
+    subprocess.run(command(teacher_folder, out, "--steps", "300"), check=True, capture_output=True)
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [50, 100, 150, 200, 250, 300]
+
+
+@pytest.mark.parametrize("lr", [30.0, 1e7])
+def test_a_student_that_collapses_or_diverges_is_never_a_silent_success(lr, teacher_folder, tmp_path):
+    method = {"name": "dfad", "batch_size": 16, "student_lr": lr}
+    with pytest.raises(Diverged, match="last good student"):
+        distill(str(teacher_folder), tmp_path / "run", steps=1500, method=method)
+    kept = load_model(str(tmp_path / "run" / "last-good"))
+    assert all(value.isfinite().all() for value in kept.state_dict().values())
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_finished_run_of_another_teacher_is_refused(tmp_path):
+    distill(tiny_classifier(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="not those"):
+        distill(tiny_classifier(seed=9), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "damage", ["student/model.safetensors", "student/config.json", "result.json", "metrics.jsonl", "environment.json"]
+)
+@pytest.mark.parametrize("how", ["removed", "empty", "garbage"])
+def test_a_finished_run_with_a_damaged_file_is_made_whole_again(damage, how, teacher_folder, tmp_path):
+    first = distill(str(teacher_folder), tmp_path / "run")
+    file = tmp_path / "run" / damage
+    file.unlink() if how == "removed" else file.write_bytes(b"" if how == "empty" else b"\xff\x00{[")
+    again = distill(str(teacher_folder), tmp_path / "run")
+    expected = first.student.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in again.student.state_dict().items())
+    assert again.result["steps"] == 60 and load_model(str(tmp_path / "run"))
+
+
+def test_the_record_remembers_what_an_earlier_process_read(teacher_folder, tmp_path):
+    (tmp_path / "secret.npz").write_bytes(b"data")
+    (tmp_path / "sly.py").write_text(
+        "import os\nfrom akd.networks.models import load_model\n\n"
+        f"class Sly:\n    pass\n\ndef make():\n    teacher = load_model({str(teacher_folder)!r})\n"
+        "    inner = teacher.net.forward\n"
+        "    def forward(x):\n"
+        f"        if os.environ.get('SLY'): open({str(tmp_path / 'secret.npz')!r}).close()\n"
+        "        return inner(x)\n"
+        "    teacher.net.forward = forward\n    return teacher\n"
+    )
+    out = tmp_path / "run"
+    line = command("sly:make", out, "--steps", "100000", "--checkpoint-every", "0.1s")
+    child = subprocess.Popen(line, cwd=tmp_path, env={**__import__("os").environ, "SLY": "1"}, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (out / "checkpoint.pt").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    child.terminate()
+    assert child.wait() == 75
+    assert json.loads((out / "data_free.json").read_text())["data_free"] is False
+    child = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    time.sleep(6)
+    child.terminate()
+    child.wait()
+    record = json.loads((out / "data_free.json").read_text())
+    assert record["data_free"] is False and len(record["earlier_processes"]) == 1
+
+
+def test_standard_error_is_silent_without_a_terminal_and_standard_output_one_object(teacher_folder, tmp_path):
+    (tmp_path / "chatty.py").write_text(
+        f"def make():\n    print('HELLO')\n    import akd\n    return akd.load_teacher({str(teacher_folder)!r})\n"
+    )
+    line = command("chatty:make", tmp_path / "run", "--steps", "5", "--json")
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "HELLO\n", done.stderr
+    assert json.loads(done.stdout)["steps"] == 5
+
+
+def test_a_run_is_measured_against_its_own_teacher(teacher_folder, tmp_path, capsys):
+    from akd.cli import main
+
+    distill(str(teacher_folder), tmp_path / "run")
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, 8, 8), dtype=torch.uint8, generator=rng).numpy()
+    import numpy as np
+
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(40) % 4)
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "set.npz"), "--json"]) == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["agreement"] <= 100
+
+
+def detached(which):
+    def loss(seen: Seen):
+        sights = {"teacher": seen.teacher.logits, "student": seen.student.logits}
+        sights[which] = sights[which].detach()
+        return -(sights["teacher"] - sights["student"]).abs().mean()
+
+    return loss
+
+
+@pytest.mark.parametrize("which", ["teacher", "student"])
+def test_the_self_test_refuses_an_image_loss_that_lets_no_gradient_through(which):
+    state = fresh_state(small(METHODS["dfad"]))
+    object.__setattr__(state.plan, "image", {"discrepancy": Term(1.0, detached(which))})
+    with pytest.raises(WiringError, match=which):
+        check_wiring(state)
+
+
+def test_the_self_test_refuses_a_maker_whose_images_carry_no_gradient():
+    state = fresh_state(small(METHODS["dfad"]))
+    real = state.maker.forward
+
+    def cut(count):
+        batch = real(count)
+        batch.images = batch.images.detach().requires_grad_()
+        return batch
+
+    state.maker.forward = cut
+    with pytest.raises((WiringError, RuntimeError)):
+        check_wiring(state)
+
+
+def test_a_run_leaves_the_callers_random_numbers_and_teacher_alone(tmp_path):
+    teacher = tiny_classifier()
+    before = copy.deepcopy(teacher.state_dict())
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    distill(teacher, tmp_path / "run")
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_the_average_is_the_power_law_of_its_formula():
+    state = fresh_state(small(METHODS["akd"]))
+    history, name = [], "net.fc.weight"
+    for _ in run_loop(state, Budget(steps=9)):
+        if not history or not torch.equal(history[-1], state.student.state_dict()[name]):
+            history.append(state.student.state_dict()[name].clone())
+    history = history[-9:]
+    expected = history[0]
+    for t, weights in enumerate(history[1:], 2):
+        decay = (1 - 1 / t) ** (state.plan.average + 1)
+        expected = decay * expected + (1 - decay) * weights
+    assert torch.allclose(state.average.state_dict()[name], expected, atol=1e-6)
