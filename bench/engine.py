@@ -85,7 +85,6 @@ def main() -> None:
         "teacher": a.arch,
         "student": a.student,
         "batch": a.batch,
-        "rounds": a.rounds,
         "engine_steps_per_second": round(rate["engine"], 3),
         "literal_steps_per_second": round(rate["literal"], 3),
         "ratio": round(rate["engine"] / rate["literal"], 3),
