@@ -22,7 +22,7 @@ from akd.networks.classifier import Classifier
 from akd.networks.taps import Sight, last_linear, stage_names, tapped
 from akd.objectives import logits
 from akd.objectives.terms import Seen, Terms, at, needs_of, total, wanted
-from akd.state import State
+from akd.state import State, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
@@ -228,6 +228,8 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
     if broken:
         remedy = "generator_lr" if broken[0].startswith("image/") else "student_lr"
         wrong = f"diverged at step {state.step}: {broken[0]} is not a number; try a lower {remedy}"
+    if not wrong and not all(bool(tensor.isfinite().all()) for tensor in floats_of(state.student)):
+        wrong = f"diverged at step {state.step}: the student's weights are no numbers any more; try a lower student_lr"
     state.window = {}
     state.seconds += time.monotonic() - began
     yield Report(

@@ -42,13 +42,14 @@ class Wall:
         self.network: dict[str, set[str]] = {"teacher": set(), "other": set()}
         self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
         for path in _held_by_native_code():
-            self.opened["before" if self._kind(path) == "teacher" else self._kind(path)].add(path)
+            kind = self._kind(path, held=True)
+            self.opened["before" if kind == "teacher" else kind].add(path)
 
     def saw(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
             path, flags = os.fsdecode(args[0]), args[2] or 0
             only_written = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_EXCL
-            self.written.add(os.path.realpath(path)) if only_written else self.note_file(path)
+            self.written.add(os.path.realpath(path)) if only_written else self.note_file(path, held=False)
         elif event == "import" and str(args[0]).startswith("akd.evaluation"):
             raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
         elif event == "socket.connect":
@@ -65,14 +66,16 @@ class Wall:
     def _phase(self) -> str:
         return "teacher" if self.loading_teacher else "other"
 
-    def note_file(self, name: str) -> None:
+    def note_file(self, name: str, held: bool) -> None:
+        """A file that was opened now, or that is `held` open or mapped since an earlier moment."""
         path = os.path.realpath(name)
         if os.path.exists(path):  # a look at what is not there read nothing
-            self.opened[self._kind(path)].add(path)
+            self.opened[self._kind(path, held)].add(path)
 
-    def _kind(self, path: str) -> str:
+    def _kind(self, path: str, held: bool) -> str:
+        # A teacher in memory has no need of its files: whoever opens one of them again is reading something else in it.
         for kind in ("teacher", "before"):
-            if path in self.opened[kind]:
+            if held and path in self.opened[kind]:
                 return kind
         if path.startswith(self.run_folder):
             return "run"
@@ -84,7 +87,7 @@ class Wall:
 
     def _note_native(self) -> None:
         for path in _held_by_native_code():
-            self.note_file(path)
+            self.note_file(path, held=True)
 
     def record(self) -> dict[str, Any]:
         """JSON-ready: files by kind (code and system files counted), what was started, connected to, loaded.
