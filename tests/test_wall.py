@@ -23,7 +23,7 @@ LAYERS = [
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation"},
-    {"api", "quickstart"},
+    {"api", "quickstart", "options", "tables"},
     {"cli"},
     {"__main__", "__init__"},
 ]
