@@ -9,7 +9,6 @@ Needs Python 3.11 or newer with pip. Delete `.venv` to set up anew.
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import venv
@@ -17,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "set-up-for"
 
 
@@ -28,7 +27,7 @@ def set_up() -> None:
         return
     print(f"setting up {VENV} (once; it downloads PyTorch)", file=sys.stderr, flush=True)
     # Without its own pip: Debian's Python has no ensurepip, and the pip at hand can install into any environment.
-    venv.create(VENV, clear=True, with_pip=False, symlinks=os.name != "nt")
+    venv.create(VENV, clear=True, with_pip=False, symlinks=True)
     install = [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-c", "constraints.txt", "-e", ".[dev]"], cwd=ROOT, check=True, stdout=sys.stderr)
     STAMP.write_text(wanted)

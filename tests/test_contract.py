@@ -30,12 +30,10 @@ def small(method):
 EACH_METHOD = pytest.mark.parametrize("method", [small(m) for m in METHODS.values()], ids=list(METHODS))
 
 
-def fresh_state(method, teacher=None, seed=3, **changes):
+def fresh_state(method, teacher=None, seed=3):
     teacher = teacher or tiny_classifier()
     student = copy.deepcopy(tiny_classifier(seed=1, widths=(4, 6))).requires_grad_()
     plan = method.plan(teacher.card)
-    for name, value in changes.items():
-        object.__setattr__(plan, name, value)
     return State(plan, teacher, student, make_runtime("cpu"), seed)
 
 

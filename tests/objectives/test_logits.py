@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.distributions import Categorical, kl_divergence
@@ -37,15 +37,6 @@ def test_kl_at_high_temperature_becomes_half_the_squared_distance_of_centred_log
     s, t = torch.randn(2, 8, 10, dtype=torch.float64)
     s, t = s - s.mean(1, keepdim=True), t - t.mean(1, keepdim=True)
     assert L.kl(s, t, 1e4).item() == pytest.approx(((s - t) ** 2).mean().item() / 2, rel=1e-3)
-
-
-@given(pairs, st.floats(0.1, 5), st.floats(-5, 5))
-@settings(max_examples=50)
-def test_standardised_kl_ignores_scale_and_shift(pair, scale, shift):
-    s, t = map(torch.from_numpy, pair)
-    if min(s.std(1).min(), t.std(1).min()) < 0.1:
-        return
-    assert L.standardised_kl(s * scale + shift, t).item() == pytest.approx(L.standardised_kl(s, t).item(), rel=1e-3, abs=1e-5)
 
 
 @given(pairs)
@@ -94,7 +85,7 @@ def test_agreement_is_a_percentage():
     assert L.agreement(a, b).item() == 75.0
 
 
-@pytest.mark.parametrize("loss", [L.kl, L.l1, L.masked_disagreement, L.js, L.standardised_kl])
+@pytest.mark.parametrize("loss", [L.kl, L.l1, L.masked_disagreement, L.js])
 def test_gradients_reach_both_networks_and_are_right(loss):
     torch.manual_seed(1)
     s = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)

@@ -13,16 +13,6 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     return temperature**2 * (log_t.exp() * (log_t - log_s)).sum(1).mean()
 
 
-def standardised_kl(student: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
-    """KL of logits that were each brought to mean 0 and deviation 1, so only their shape counts (Sun et al., CVPR 2024)."""
-
-    def z(logits: Tensor) -> Tensor:
-        centred = logits - logits.mean(1, keepdim=True)
-        return centred / (centred.std(1, keepdim=True) + 1e-7)
-
-    return kl(z(student), z(teacher), temperature)
-
-
 def l1(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean absolute difference of the logits, over batch and classes (DFAD, eq. 3)."""
     return (student - teacher).abs().mean()

@@ -20,14 +20,6 @@ def shift(images: Tensor, pad: int, flip: bool) -> Tensor:
     return padded[index, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
-def mixup(images: Tensor, alpha: float = 1.0) -> Tensor:
-    """Each image blended with another of the batch, the share drawn from Beta(alpha, alpha) (Zhang et al., 1710.09412)."""
-    concentration = torch.full((len(images),), alpha, device=images.device)
-    a, b = torch._standard_gamma(concentration), torch._standard_gamma(concentration)
-    share = (a / (a + b)).view(-1, 1, 1, 1).to(images.dtype)
-    return share * images + (1 - share) * images[torch.randperm(len(images), device=images.device)]
-
-
 def cutmix(images: Tensor, share: float = 1.0) -> Tensor:
     """A `share` of the images with a rectangle from another, its area uniform in 0..1 (Yun et al., 1905.04899)."""
     b, _, h, w = images.shape

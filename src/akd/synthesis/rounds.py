@@ -10,31 +10,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
+from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
 from akd.synthesis.maker import Batch, Judge, Made
 
 
-class RoundsState(nn.Module):
-    """The generator and latents at work, where the next round starts from, and the best batch of this round so far."""
-
-    labels: Tensor
-    best: Tensor
-    best_loss: Tensor
-    done: Tensor
-    rounds: Tensor
+class RoundsState(BestBatch):
+    """The generator and latents at work, and where the next round starts from."""
 
     def __init__(self, images: int, card: ModelCard, latent: int, names: Tensor | None):
-        super().__init__()
-        self.num_classes = card.num_classes
+        super().__init__(images, card)
         self.generator = Generator(card.input_size, latent)
         self.start = copy.deepcopy(self.generator).requires_grad_(False)
         self.latents = nn.Parameter(torch.zeros(images, latent))
         self.label_layer = LabelLayer(names, latent) if names is not None else None
-        self.register_buffer("labels", torch.zeros(images, dtype=torch.int64))
-        self.register_buffer("best", torch.zeros(images, *card.input_size))
-        self.register_buffer("best_loss", torch.tensor(float("inf")))
-        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("rounds", torch.zeros((), dtype=torch.int64))
 
     def forward(self) -> Tensor:
         z = self.latents if self.label_layer is None else self.label_layer(self.labels)
@@ -43,7 +32,8 @@ class RoundsState(nn.Module):
 
     @torch.no_grad()
     def begin(self, renew: bool) -> None:
-        """New latents and labels (every class in turn); the generator renewed or back at its start."""
+        """New latents and labels; the generator renewed or back at its start."""
+        self.restart()
         if renew:
             for module in self.start.modules():
                 if isinstance(module, (nn.Linear, nn.Conv2d, nn.BatchNorm2d)):
@@ -52,10 +42,6 @@ class RoundsState(nn.Module):
         self.latents.normal_()
         if self.label_layer is not None:
             self.label_layer.redraw()
-        order = torch.randperm(self.num_classes, device=self.labels.device)
-        self.labels.copy_(order.repeat(-(-len(self.labels) // len(order)))[: len(self.labels)])
-        self.best_loss.fill_(float("inf"))
-        self.done.zero_()
 
     @torch.no_grad()
     def end(self, follow: float) -> None:
@@ -63,8 +49,6 @@ class RoundsState(nn.Module):
         for start, end in zip(self.start.state_dict().values(), self.generator.state_dict().values(), strict=True):
             if start.is_floating_point():
                 start.lerp_(end, follow)
-        self.rounds += 1
-        self.done.zero_()
 
 
 class LabelLayer(nn.Module):
@@ -119,29 +103,26 @@ class Rounds:
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         assert isinstance(module, RoundsState) and optimiser is not None
-        if int(module.done) == 0:
-            rounds = int(module.rounds)
-            module.begin(renew=bool(self.renew and rounds and rounds % self.renew == 0))
+        if module.done == 0:
+            module.begin(renew=bool(self.renew and module.rounds and module.rounds % self.renew == 0))
             optimiser.state.clear()
         module.generator.train()
         terms: dict[str, Tensor] = {}
         trained = [p for group in optimiser.param_groups for p in group["params"]]
-        for _ in range(min(self.chunk, self.steps - int(module.done))):
+        for _ in range(min(self.chunk, self.steps - module.done)):
             images = module()
             loss, terms = judge(Batch(images, module.labels))
-            if loss < module.best_loss:
-                module.best.copy_(images.detach())
-                module.best_loss.copy_(loss.detach())
+            module.keep_if_better(images, loss)
             loss.backward(inputs=trained)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             module.done += 1
-        if int(module.done) < self.steps:
+        if module.done < self.steps:
             return Made(None, terms, ready=False)
         module.end(self.follow)
-        return Made(Batch(module.best.clone(), module.labels.clone()), terms, ready=int(module.rounds) >= self.first)
+        keep = module.finish()
+        return Made(keep, terms, ready=module.rounds >= self.first)
 
     def draw(self, module: nn.Module, count: int) -> Batch:
         assert isinstance(module, RoundsState)
-        pick = torch.randint(len(module.best), (count,), device=module.best.device)
-        return Batch(module.best[pick], module.labels[pick])
+        return module.draw(count)
