@@ -24,7 +24,8 @@ def rows(name: str) -> list[Row]:
 
 
 def conditions(row: Row) -> str:
-    return f"{row['device']}, {row['threads']} threads, torch {row['torch']}, commit {row['commit']}"
+    threads = f"{row['threads']} thread" + "s" * (row["threads"] != 1)
+    return f"{row['device']}, {threads}, torch {row['torch']}, commit {row['commit']}"
 
 
 def spread(values: list[float]) -> str:
@@ -46,7 +47,7 @@ def quickstart() -> str:
     seeds = ", ".join(str(line["seed"]) for line in lines)
     return (
         text + f"\nLast state, mean ± deviation over seeds {seeds}, {lines[0]['test_images']} held-out digits, "
-        f"{seconds:.0f} s on average for all of it; {conditions(lines[-1])}.\n"
+        f"{seconds:.0f} s on average for all of it, the students side by side; {conditions(lines[-1])} each.\n"
     )
 
 
@@ -54,7 +55,7 @@ def cifar100_cpu() -> str:
     lines = rows("cifar100-cpu")
     if not lines:
         return ""
-    text = "CIFAR-100 on two CPU cores, far from converged (the same command is the one for a GPU):\n\n"
+    text = "CIFAR-100 on a CPU, far from converged; the same `akd distill` command is the one for a GPU:\n\n"
     text += "| teacher | student | parameters | steps | time | accuracy | agreement |\n|---|---|---|---|---|---|---|\n"
     for r in lines:
         text += (
