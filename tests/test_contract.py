@@ -89,7 +89,7 @@ def test_the_teacher_is_untouched_and_no_hook_is_left(method):
 
 
 @EACH_METHOD
-@pytest.mark.parametrize("cut", [1, 6, 11])
+@pytest.mark.parametrize("cut", [6, pytest.param(1, marks=pytest.mark.slow), pytest.param(11, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_bitwise_equal_to_a_straight_one(method, cut, tmp_path):
     straight = fresh_state(method)
     run(straight, 17)

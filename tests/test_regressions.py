@@ -21,6 +21,7 @@ from akd.wiring import WiringError, check_wiring
 from tests.conftest import tiny_classifier
 from tests.test_contract import fresh_state, small
 
+pytestmark = pytest.mark.slow
 FAST = {"name": "akd", "batch_size": 16}
 
 
