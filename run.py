@@ -48,7 +48,10 @@ def main() -> int:
     if asked == "test":
         return subprocess.call(tests, cwd=ROOT)
     if asked == "check":
-        steps = [[PYTHON, "-m", "ruff", "check"], [PYTHON, "-m", "ruff", "format", "--check", "--quiet"]]
+        steps = [
+            [PYTHON, "-m", "ruff", "check"],
+            [PYTHON, "-m", "ruff", "format", "--check", "--quiet", "src", "tests", "bench", "run.py"],
+        ]
         steps += [[PYTHON, "-m", "mypy"], [*tests, "-m", "not slow"]]
         return next((code for step in steps if (code := subprocess.call(step, cwd=ROOT))), 0)
     return subprocess.call([PYTHON, "-m", "akd", asked, *rest])
