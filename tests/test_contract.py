@@ -27,7 +27,11 @@ def small(method):
     return method(**{name: value for name, value in SMALL.items() if name in known})
 
 
-EACH_METHOD = pytest.mark.parametrize("method", [small(m) for m in METHODS.values()], ids=list(METHODS))
+QUICK = ("akd", "dfad", "zskt", "fast")  # one of each kind; the others join in the whole suite
+EACH_METHOD = pytest.mark.parametrize(
+    "method",
+    [pytest.param(small(m), id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, m in METHODS.items()],
+)
 
 
 def fresh_state(method, teacher=None, seed=3):

@@ -42,6 +42,7 @@ def test_every_akd_command_is_understood():
             assert run_of(options).budget == "10%"
 
 
+@pytest.mark.slow
 def test_the_python_runs(tmp_path):
     (code,) = blocks("python")
     for told, small in (

@@ -92,6 +92,7 @@ def test_the_usual_teachers(name, classes, budget):
     assert max(found.chosen.arguments["depths"]) <= 2
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(name=st.sampled_from(FAST), mega=st.floats(0.5, 20))
 def test_a_budget_of_macs_is_met_and_counted_on_the_student(name, mega):
@@ -102,6 +103,7 @@ def test_a_budget_of_macs_is_met_and_counted_on_the_student(name, mega):
     assert found.chosen.macs == measure.macs(student, student.card.input_size)
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @example(classes=10, target=1)
 @example(classes=10, target=2000)
