@@ -153,6 +153,9 @@ def _refuse_bomb(file: Path) -> None:
 
 
 def _arrays(file: Path) -> dict[str, Tensor]:
+    with open(file, "rb") as opened:
+        if opened.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(file):
+            raise ModelError(f"{file} is cut short or no .npz at all; copy or save it again")
     loaded = np.load(file, allow_pickle=False)
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise ModelError(f"{file} is a bare array, not an .npz of named ones; {SAVE}")
