@@ -67,8 +67,7 @@ def train_teacher(seed: int, watch: Watch) -> Classifier:
 def _start(teacher: Path, budget: str, out: Path, seed: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "akd", "distill", "--teacher", str(teacher), "--budget", budget]
     command += ["--steps", str(STEPS), "--seed", str(seed), "--threads", "1", "--device", "cpu", "--out", str(out)]
-    words = open(out.with_suffix(".log"), "wb")  # noqa: SIM115 (a pipe nobody reads would fill)
-    with words:
+    with open(out.with_suffix(".log"), "wb") as words:  # a pipe nobody reads would fill
         return subprocess.Popen([*command, "--json"], stdout=subprocess.DEVNULL, stderr=words, preexec_fn=_end_with_parent)
 
 
@@ -106,6 +105,7 @@ def distil_students(teacher: Path, out: Path, seed: int, watch: Watch) -> list[P
                 child.terminate()
         codes = [child.wait() for child in children]
         signal.signal(signal.SIGTERM, handler)
+    # A child that failed of itself is told before one that was stopped (75) because the other failed.
     for budget, run, code in sorted(zip(BUDGETS, runs, codes, strict=True), key=lambda row: row[2] != 75, reverse=True):
         words = run.with_suffix(".log").read_text(errors="replace").strip().splitlines()
         if code:

@@ -31,7 +31,7 @@ GRID = 8
 
 
 class RunFolder:
-    """The files of one run under `path`: see the README.md that `finish` leaves there."""
+    """The files of one run under `path`: the README.md of a finished run lists them."""
 
     def __init__(self, path: Path):
         self.path = path

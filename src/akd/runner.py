@@ -139,10 +139,9 @@ def _memory() -> Iterator[None]:
     """Out of memory, on whatever device, in one line with a remedy."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError; a CPU's allocator has no type
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and "allocate memory" not in str(error):
             raise
         raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
 
