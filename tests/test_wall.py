@@ -23,7 +23,8 @@ LAYERS = [
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation"},
-    {"api", "quickstart", "options", "tables"},
+    {"api", "quickstart", "options", "tables", "console"},
+    {"commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]
