@@ -19,6 +19,7 @@ LAYERS = [
     {"networks", "runtime"},
     {"objectives", "synthesis"},
     {"methods"},
+    {"ideas"},
     {"config"},
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},

@@ -17,12 +17,18 @@ SUMMARY = "distil a small student from a teacher, without data"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--teacher", metavar="SOURCE", help="model folder, weights file, package.module:factory, hf-hub:… or timm:…"
+        "--teacher",
+        action="append",
+        metavar="SOURCE",
+        help="model folder, weights file, package.module:factory, hf-hub:… or timm:…; again for an ensemble",
     )
     model_options(parser)
     parser.add_argument("--budget", metavar="B", help="size of the student: 10%%, 2.1M or 100MMACs")
     parser.add_argument("--student", metavar="NAME", help="architecture of the student, instead of a budget")
     parser.add_argument("--method", metavar="NAME", help="`akd methods` lists them")
+    parser.add_argument(
+        "--with", dest="idea", action="append", default=[], metavar="IDEA", help="an idea to add; again for more, or a,b,c"
+    )
     parser.add_argument("--steps", type=int, help="student steps")
     parser.add_argument("--time", metavar="T", help="90s, 10m or 1.5h, instead of steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder; an unfinished run there goes on")

@@ -48,11 +48,12 @@ class Invert:
         if module.done == 0:
             module.begin()
             optimiser.state.clear()
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
             loss, terms = judge(Batch(module.images, module.labels))
             module.keep_if_better(module.images, loss)
-            loss.backward(inputs=list(module.parameters()))
+            loss.backward(inputs=trained)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             with torch.no_grad():
