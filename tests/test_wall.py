@@ -15,7 +15,7 @@ from akd.wall import DATA_MODULES, Wall, WallError, standing
 
 PACKAGE = Path(akd.__file__).parent
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "processes"},
     {"networks", "runtime"},
     {"objectives", "synthesis"},
     {"methods"},
@@ -23,8 +23,8 @@ LAYERS = [
     {"config"},
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
-    {"runner", "evaluation"},
-    {"api", "quickstart", "options", "tables", "console"},
+    {"runner", "evaluation", "training"},
+    {"api", "quickstart", "bench", "options", "tables", "console"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},

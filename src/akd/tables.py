@@ -73,3 +73,23 @@ def methods_table(methods: Mapping[str, type[Method]]) -> Table:
         summary = (method.__doc__ or "").strip().splitlines()[0]
         table.add_row(name, "needed" if method.needs_batch_norm else "", f"{summary} ({method.paper})")
     return table
+
+
+def bench_table(result: Mapping[str, Any]) -> Table:
+    first = result["rows"][0]
+    title = f"{result['task']}: last state after {result['steps']:,} steps, {first['n']} seed{'s' * (first['n'] > 1)}, teacher {_mean(result):.2f} %"
+    table = table_of(title, "", "accuracy", f"more than {first['variant']}", "agreement", "s")
+    for row in result["rows"]:
+        more = "" if row is first else spread(row["more"], row["more_deviation"], "+.2f")
+        accuracy, agreement = spread(row["top1"], row["deviation"]), f"{row['agreement']:.2f}"
+        table.add_row(row["variant"], accuracy, more, agreement, f"{row['seconds']:.0f}")
+    return table
+
+
+def spread(mean: float, deviation: float | None, form: str = ".2f") -> str:
+    """'98.31 ± 0.20'."""
+    return format(mean, form) if deviation is None else f"{mean:{form}} ± {deviation:.2f}"
+
+
+def _mean(result: Mapping[str, Any]) -> float:
+    return sum(result["teacher_top1"]) / len(result["teacher_top1"])

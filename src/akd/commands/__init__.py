@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import design, distill, evaluate, methods, quickstart
+from akd.commands import bench, design, distill, evaluate, methods, quickstart
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -12,5 +12,6 @@ COMMANDS: dict[str, ModuleType] = {
         evaluate,
         design,
         methods,
+        bench,
     )
 }
