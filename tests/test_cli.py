@@ -200,7 +200,9 @@ def test_design_and_methods_speak_json(capsys):
     said = json.loads(capsys.readouterr().out)
     assert 0.099 <= said["chosen"]["ratio"] <= 0.101 and said["chosen"]["params"] > 2e6 and len(said["candidates"]) > 1
     assert main(["methods", "--json"]) == 0
-    assert {"akd", "dfad"} <= set(json.loads(capsys.readouterr().out))
+    said = json.loads(capsys.readouterr().out)
+    assert said["methods"]["dfad"]["image"] == ["-discrepancy"] and said["methods"]["fast"]["passes_per_image"] == 5
+    assert "BatchNorm" in said["methods"]["nayer"]["needs"] and "features" in said["ideas"]
 
 
 def test_tables_for_people(capsys):

@@ -24,7 +24,7 @@ LAYERS = [
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation", "training"},
-    {"api", "quickstart", "bench", "options", "tables", "console"},
+    {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},

@@ -21,7 +21,7 @@ class Generators(Idea):
     """
 
     name: ClassVar[str] = "generators"
-    paper: ClassVar[str] = "the starting document"
+    paper: ClassVar[str] = "this project"
 
     count: int = 3
     apart: float = 1.0

@@ -23,7 +23,7 @@ class Progressive(Idea):
     """
 
     name: ClassVar[str] = "progressive"
-    paper: ClassVar[str] = "the starting document"
+    paper: ClassVar[str] = "this project"
 
     soft: Schedule = ((0.0, 1.0), (0.5, 0.0))
     temperature: Schedule = 20.0

@@ -102,6 +102,7 @@ class Method(Knobs):
     """A published method: its knobs are the fields, its choices come from `plan`."""
 
     needs_batch_norm: ClassVar[bool] = False
+    reads_class_names: ClassVar[bool] = False
 
     def plan(self, card: ModelCard) -> Plan:
         raise NotImplementedError

@@ -37,6 +37,10 @@ class Invert:
     lr: float = 0.05
     chunk: int = 25
 
+    @property
+    def passes(self) -> int:
+        return self.iterations
+
     def build(self, card: ModelCard) -> InvertState:
         return InvertState(self.images, card)
 

@@ -50,6 +50,10 @@ class Online:
     clip: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
 
+    @property
+    def passes(self) -> int:
+        return self.steps
+
     def build(self, card: ModelCard) -> OnlineState:
         size, each = card.input_size, range(self.count)
         if self.asked:
