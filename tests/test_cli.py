@@ -214,6 +214,16 @@ def test_tables_for_people(capsys):
     assert "resnet34" in capsys.readouterr().out.split()
 
 
+def test_options_override_a_recipe(capsys):
+    argv = ["distill", "--recipe", "cifar100-10pct", "--teacher", "t", "--print-config", "--json"]
+    assert main([*argv, "--steps", "5", "--with", "features", "--set", "method.bank=9"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["budget"], said["steps"], said["time"]) == ("10%", 5, None)
+    assert said["method"]["bank"] == 9 and said["method"]["batch_size"] == 256 and list(said["ideas"]) == ["features"]
+    assert main([*argv, "--config", "c.yaml"]) == 2
+    assert "one of the two" in capsys.readouterr().err
+
+
 def test_print_config_round_trips(tmp_path, capsys):
     argv = ["distill", "--teacher", "t", "--budget", "5%", "--time", "2m", "--method", "dfad", "--set", "method.latent=64"]
     assert main([*argv, "--print-config"]) == 0

@@ -1,6 +1,8 @@
 """What each idea changes, and that nothing else does."""
 
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from akd.cli import main
 from akd.config import from_dict, to_dict
 from akd.errors import ConfigError
 from akd.ideas import IDEAS, plan_of
 from akd.ideas.align import Features
 from akd.ideas.generators import Generators
 from akd.ideas.progressive import Progressive, maximised
-from akd.loop import Budget, Eyes, judge_images, run_loop
+from akd.loop import Budget, Eyes, judge_images, run_loop, student_step
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.ensemble import load_named
+from akd.networks.models import save_model
 from akd.objectives.terms import at
+from akd.runfolder import teacher_of_run
 from akd.runtime import make_runtime
 from akd.state import State
 from akd.synthesis.boundary import toward_boundary
@@ -190,3 +196,34 @@ def test_methods_that_need_no_batch_norm_run_on_teachers_without(name, net):
     check_wiring(state)
     (report,) = run(state, 8)
     assert all(value == value for value in report.losses.values())
+
+
+def test_the_teacher_is_asked_before_the_attack_and_the_student_after():
+    state = fresh_state("dfad+robust")
+    asked, shown = [], []
+    handles = [
+        state.teacher.register_forward_pre_hook(lambda _, x: asked.append(x[0].detach())),
+        state.student.register_forward_pre_hook(lambda m, x: shown.append(x[0].detach()) if m.training else None),
+    ]
+    batch = Batch(torch.rand(16, 1, 8, 8), torch.zeros(16, dtype=torch.int64))
+    student_step(Eyes(state, state.plan.student), batch, 0.0)
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(asked[0], batch.images) and len(asked) == len(shown) == 1
+    moved = (shown[0] - batch.images).abs().flatten(1).amax(1)
+    assert bool((moved[:8] > 0.01).all()) and moved.max() <= 8 / 255 + 1e-6 and not moved[8:].any()
+
+
+def test_an_ensemble_is_distilled_from_the_command_line(tmp_path, capsys):
+    for i in range(2):
+        save_model(tiny_classifier(seed=i), tmp_path / str(i))
+    out = tmp_path / "run"
+    teachers = [word for i in range(2) for word in ("--teacher", str(tmp_path / str(i)))]
+    argv = ["distill", *teachers, "--budget", "50%", "--method", "dfad", "--set", "method.batch_size=8", "--with", "average"]
+    assert main([*argv, "--steps", "3", "--device", "cpu", "--out", str(out)]) == 0
+    assert "digitsnet+digitsnet" not in capsys.readouterr().err
+    assert load_named(teacher_of_run(out)).card.architecture == "digitsnet+digitsnet"
+    assert main([*argv, "--steps", "3", "--device", "cpu", "--out", str(out), "--arch", "digitsnet"]) == 2
+    assert "--config" in capsys.readouterr().err
+    opened = json.loads((out / "data_free.json").read_text())["opened"]
+    assert {Path(p).parent.name for p in opened["teacher"]} == {"0", "1"}

@@ -21,6 +21,7 @@ LAYERS = [
     {"methods"},
     {"ideas"},
     {"config"},
+    {"recipes"},
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation", "training"},

@@ -68,8 +68,11 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 def run_of(options: argparse.Namespace) -> Any:
     """The Run that config file, options and --set describe, the later overriding the earlier."""
     from akd.config import from_dict, from_yaml, set_dotted
+    from akd.recipes import recipe
 
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = recipe(options.recipe) if options.recipe else {}
+    if options.recipe and options.config:
+        raise ConfigError("--recipe and --config are both a whole run; give one of the two")
     if options.config:
         try:
             values = from_yaml(options.config.read_text())

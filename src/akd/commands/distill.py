@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", help="auto, fp32 or bf16")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--recipe", metavar="NAME", help="a run that ships with akd, e.g. cifar100-10pct; options override it")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a run's config.yaml; options given beside it override it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. method.student_lr=0.05")
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")

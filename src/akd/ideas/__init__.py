@@ -10,6 +10,7 @@ from akd.ideas.boundary import Boundary
 from akd.ideas.generators import Generators
 from akd.ideas.idea import Idea
 from akd.ideas.progressive import Progressive
+from akd.ideas.robust import Robust
 from akd.ideas.selfsup import SelfSupervised
 from akd.methods.plan import Method, Plan
 from akd.networks.classifier import ModelCard
@@ -22,6 +23,7 @@ IDEAS: dict[str, type[Idea]] = {
         Boundary,
         Generators,
         SelfSupervised,
+        Robust,
         Average,
         Progressive,
     )
