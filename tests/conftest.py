@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,15 @@ def tiny_classifier(seed: int = 0, widths: tuple[int, ...] = (8, 16), classes: i
 @pytest.fixture
 def tiny_teacher() -> Classifier:
     return tiny_classifier()
+
+
+@pytest.fixture(scope="session")
+def quickstart_folder(tmp_path_factory) -> Path:
+    """What `akd quickstart` leaves: run once, as a user runs it. Tests that use it belong to the xdist group `quickstart`."""
+    home = tmp_path_factory.mktemp("home")
+    out = home / "runs" / "quickstart"
+    command = [sys.executable, "-m", "akd", "quickstart", "--out", "runs/quickstart", "--json"]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads((out / "quickstart.json").read_text())
+    return out

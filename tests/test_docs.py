@@ -2,19 +2,27 @@
 
 import importlib.util
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import akd
 from akd.catalogue import catalogue
 from akd.methods import METHODS
+from akd.networks import zoo
 from tests import test_contract
 from tests.conftest import tiny_classifier
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(page.name for page in DOCS.glob("*.md") if "```sh" in page.read_text())
+SHORTER = {"--time 10m": "--steps 3 --set method.batch_size=8 --set method.bank=64", r"--steps \d+": "--steps 5"}
 
 
 @pytest.fixture
@@ -44,3 +52,34 @@ def test_the_example_runs_from_a_notebook(wavering, tmp_path):
     method = wavering(waver=0.5, batch_size=16)
     outcome = akd.distill(tiny_classifier(), method=method, out=tmp_path / "w", steps=3, budget="50%", device="cpu")
     assert outcome.result["method"] == "wavering" and outcome.result["steps"] == 3
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    told = (ROOT / "mkdocs.yml").read_text()
+    assert all(f": {page.name}\n" in told for page in DOCS.glob("*.md")), "a page that the menu does not name"
+
+
+def commands(page):
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text(), flags=re.S)).replace("\\\n", " ")
+    return [line.split("  #")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("quickstart")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run_in_its_order(page, quickstart_folder, tmp_path):
+    shutil.copytree(quickstart_folder, tmp_path / "runs" / "quickstart")
+    torch.manual_seed(0)
+    torch.save(zoo.build("resnet20", 10, (3, 32, 32)).state_dict(), tmp_path / "teacher.pth")
+    images = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "test.npz", images=images, labels=np.arange(20) % 10)
+    for command in commands(page):
+        for told, small in SHORTER.items():
+            command = re.sub(told, small, command)
+        words = shlex.split(command)
+        assert words[0] == "akd", command
+        done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{command}: {done.stderr[-400:]}"
