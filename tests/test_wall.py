@@ -24,6 +24,7 @@ LAYERS = [
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation"},
     {"api", "quickstart", "options", "tables", "console"},
+    {"report"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},
