@@ -12,7 +12,7 @@ from akd.report.record import evenly
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40
-MOST_POINTS = 240
+MOST_POINTS, MOST_POWERS = 240, 6
 DOT, LARGEST = 2.6, 11.0  # radii
 LOG_FROM = 30.0  # the ratio of largest to smallest from which a logarithmic axis tells more
 
@@ -55,7 +55,8 @@ def axis(label: str, values: Sequence[float], log: bool = False, floor: float | 
     low = low if floor is None else min(low, floor)
     if log and low > 0 and high > LOG_FROM * low:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        return Axis(f"{label}, log scale", 10.0**first, 10.0**last, [10.0**p for p in range(first, last + 1)], True)
+        powers = range(first, last + 1, -(-(last - first) // MOST_POWERS))
+        return Axis(label, 10.0**first, 10.0**last, [10.0**power for power in powers], True)
     if high - low < 1e-9 * max(abs(high), abs(low), 1e-3):  # a flat line, in the middle
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     step = _step(high - low)
