@@ -57,8 +57,8 @@ def axis(label: str, values: Sequence[float], log: bool = False, floor: float | 
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         powers = range(first, last + 1, -(-(last - first) // MOST_POWERS))
         return Axis(label, 10.0**first, 10.0**last, [10.0**power for power in powers], True)
-    if high - low < 1e-9 * max(abs(high), abs(low), 1e-3):  # a flat line, in the middle
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    if high - low < 1e-9 * (size := max(abs(high), abs(low), 1e-3)):  # a flat line, in the middle
+        low, high = low - size / 2, high + size / 2
     step = _step(high - low)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return Axis(label, first * step, last * step, [i * step for i in range(first, last + 1)])

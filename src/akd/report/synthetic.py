@@ -102,16 +102,16 @@ def wanted(teacher: Classifier) -> int:
 def look(teacher: Classifier, images: Tensor, device: torch.device) -> tuple[Look, Tensor]:
     """What `teacher` sees in images uint8 [N, C, H, W], and the class it sees in each [N]. The teacher ends on `device`."""
     teacher.to(device).eval()
-    names = {module: name for name, module in teacher.net.named_modules()}
-    layers = [Moments(names[module]) for module in batch_norms(teacher)]
+    names = {module: name.removeprefix("net.") for name, module in teacher.named_modules()}
+    layers = {module: Moments(names[module]) for module in batch_norms(teacher)}
     logits, features = [], []
     with torch.no_grad(), tapped(teacher, frozenset({"bn", "feature"})) as see:
         for batch in _batches(images, device):
             sight = see(batch)
             logits.append(sight.logits.double().cpu())
             features += [] if sight.feature is None else [sight.feature.double().cpu()]
-            for layer, (module, x) in zip(layers, sight.bn, strict=False):
-                layer.add(module, x)
+            for module, x in sight.bn:
+                layers[module].add(module, x)
     answers = torch.cat(logits)
     said = answers.argmax(1)
     seen = torch.bincount(said, minlength=teacher.card.num_classes)
@@ -124,7 +124,7 @@ def look(teacher: Classifier, images: Tensor, device: torch.device) -> tuple[Loo
         distance=mean_distance(torch.cat(features)) if features and len(images) > 1 else None,
         within=within(small, said),
         copies=copies(small),
-        layers=[layer.mismatch() for layer in layers] or None,
+        layers=[layer.mismatch() for layer in layers.values() if layer.n] or None,
     ), said
 
 
