@@ -209,7 +209,9 @@ def test_design_and_methods_speak_json(capsys):
     said = json.loads(capsys.readouterr().out)
     assert 0.099 <= said["chosen"]["ratio"] <= 0.101 and said["chosen"]["params"] > 2e6 and len(said["candidates"]) > 1
     assert main(["methods", "--json"]) == 0
-    assert {"akd", "dfad"} <= set(json.loads(capsys.readouterr().out))
+    said = json.loads(capsys.readouterr().out)
+    assert said["methods"]["dfad"]["image"] == ["-discrepancy"] and said["methods"]["fast"]["passes_per_image"] == 5
+    assert "BatchNorm" in said["methods"]["nayer"]["needs"] and "features" in said["ideas"]
 
 
 def test_tables_for_people(capsys):
@@ -219,6 +221,16 @@ def test_tables_for_people(capsys):
     assert "*" in capsys.readouterr().out
     assert main(["design", "--list"]) == 0
     assert "resnet34" in capsys.readouterr().out.split()
+
+
+def test_options_override_a_recipe(capsys):
+    argv = ["distill", "--recipe", "cifar100-10pct", "--teacher", "t", "--print-config", "--json"]
+    assert main([*argv, "--steps", "5", "--with", "features", "--set", "method.bank=9"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["budget"], said["steps"], said["time"]) == ("10%", 5, None)
+    assert said["method"]["bank"] == 9 and said["method"]["batch_size"] == 256 and list(said["ideas"]) == ["features"]
+    assert main([*argv, "--config", "c.yaml"]) == 2
+    assert "one of the two" in capsys.readouterr().err
 
 
 def test_print_config_round_trips(tmp_path, capsys):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from akd.config import Run, Source, difference, from_dict, from_yaml, parse_time, set_dotted, to_dict, to_yaml
 from akd.errors import ConfigError
 from akd.methods import METHODS
+from akd.recipes import recipe, recipes
 
 OK = {"teacher": {"source": "t"}, "budget": "10%", "steps": 10}
 
@@ -116,3 +117,14 @@ def test_the_difference_names_every_leaf():
     a, b = from_dict(OK), from_dict({**OK, "seed": 5, "method": {"name": "dfad"}})
     lines = difference(to_dict(a), to_dict(b))
     assert "seed: 0 -> 5" in lines and any(line.startswith("method.name: ") for line in lines)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_is_a_run(name):
+    run = from_dict({**recipe(name), "teacher": "t"})
+    assert run.time == 600 and from_dict(to_dict(run)) == run
+
+
+def test_a_recipe_that_is_not_there_is_named_with_its_neighbour():
+    with pytest.raises(ConfigError, match="did you mean 'cifar100-10pct'"):
+        recipe("cifar100-10")

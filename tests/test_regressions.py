@@ -12,14 +12,13 @@ import torch
 import akd
 from akd.errors import ConfigError, Diverged
 from akd.loop import Budget, Eyes, run_loop, turn_of_maker
-from akd.methods import METHODS
 from akd.networks.models import load_model, save_model
 from akd.objectives.terms import Seen, Term
 from akd.runtime import Runtime
 from akd.state import State
 from akd.wiring import WiringError, check_wiring
 from tests.conftest import tiny_classifier
-from tests.test_contract import fresh_state, small
+from tests.test_contract import fresh_state
 
 pytestmark = pytest.mark.slow
 FAST = {"name": "akd", "batch_size": 16}
@@ -54,7 +53,7 @@ def test_a_folder_that_is_no_runs_is_left_as_it_was(teacher_folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["akd", "nayer", "fast"])
 def test_in_bfloat16_every_step_of_a_turn_sees_the_weights_of_the_step_before(name):
-    state = fresh_state(small(METHODS[name]))
+    state = fresh_state(name)
     state = State(state.plan, state.teacher, copy.deepcopy(state.student), Runtime(torch.device("cpu"), torch.bfloat16), 0)
     values = []
     state.maker_optimiser.register_step_post_hook(lambda *_: values.append(probe().item()))
@@ -185,14 +184,14 @@ def detached(which):
 
 @pytest.mark.parametrize("which", ["teacher", "student"])
 def test_the_self_test_refuses_an_image_loss_that_lets_no_gradient_through(which):
-    state = fresh_state(small(METHODS["dfad"]))
+    state = fresh_state("dfad")
     object.__setattr__(state.plan, "image", {"discrepancy": Term(1.0, detached(which))})
     with pytest.raises(WiringError, match=which):
         check_wiring(state)
 
 
 def test_the_self_test_refuses_a_maker_whose_images_carry_no_gradient():
-    state = fresh_state(small(METHODS["dfad"]))
+    state = fresh_state("dfad")
     real = state.maker.forward
 
     def cut(count):
@@ -217,7 +216,7 @@ def test_a_run_leaves_the_callers_random_numbers_and_teacher_alone(tmp_path):
 
 
 def test_the_average_is_the_power_law_of_its_formula():
-    state = fresh_state(small(METHODS["akd"]))
+    state = fresh_state("akd")
     history, name = [], "net.fc.weight"
     for _ in run_loop(state, Budget(steps=9)):
         if not history or not torch.equal(history[-1], state.student.state_dict()[name]):

@@ -15,15 +15,17 @@ from akd.wall import DATA_MODULES, Wall, WallError, standing
 
 PACKAGE = Path(akd.__file__).parent
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "processes"},
     {"networks", "runtime"},
     {"objectives", "synthesis"},
     {"methods"},
+    {"ideas"},
     {"config"},
+    {"recipes"},
     {"state", "loop"},
     {"wiring", "wall", "runfolder", "delivery"},
-    {"runner", "evaluation"},
-    {"api", "quickstart", "options", "tables", "console"},
+    {"runner", "evaluation", "training"},
+    {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
     {"report"},
     {"commands"},
     {"cli"},

@@ -48,12 +48,13 @@ def load_teacher(
 
 
 def distill(
-    teacher: str | Path | Mapping[str, Any] | Classifier,
+    teacher: str | Path | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | Classifier,
     *,
     out: str | Path,
     budget: str | None = None,
     student: str | None = None,
     method: str | Mapping[str, Any] | Method | None = None,
+    ideas: str | Sequence[str] | Mapping[str, Any] = (),
     steps: int | None = None,
     time: str | float | None = None,
     seed: int = 0,
@@ -64,14 +65,15 @@ def distill(
 ) -> Outcome:
     """Distil `teacher` into a small student without data; the run folder `out` holds everything, `.student` the result.
 
-    teacher: as for `load_teacher`, a mapping of its arguments ({"source": ..., "arch": ...}), or a Classifier.
+    teacher: as for `load_teacher`, a mapping of its arguments ({"source": ..., "arch": ...}), a list of these, or a Classifier.
     budget: "10%" (of the teacher's parameters; the default), "2.1M" or "100MMACs"; or `student`, an architecture's name.
-    steps: student steps; or time: "10m" or seconds. method: a name, or {"name": ..., knob: value}.
+    steps: student steps; or time: "10m" or seconds. method: a name, or {"name": ..., knob: value};
+    ideas: names, or {name: {knob: value}}, of what `akd methods` lists beside the methods.
     Calling it again with the same arguments goes on where it was interrupted. Raises AkdError and its kinds.
     """
     values: dict[str, Any] = {"budget": budget, "student": student, "steps": steps, "seed": seed, "device": device}
     values |= {"precision": precision, "threads": threads}
-    values["time"] = time
+    values |= {"time": time, "ideas": ideas}
     if budget is None and student is None:
         values["budget"] = "10%"
     if method is not None:
@@ -80,7 +82,7 @@ def distill(
     if given is not None:
         values["teacher"] = {"source": IN_MEMORY}
     else:
-        values["teacher"] = dict(teacher) if isinstance(teacher, Mapping) else {"source": str(teacher)}
+        values["teacher"] = str(teacher) if isinstance(teacher, Path) else teacher
     run: Run = from_dict(values)
     return execute(run, Path(out), teacher=given, watch=watch)
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from akd.errors import ConfigError, did_you_mean
+from akd.ideas import IDEAS, Idea
 from akd.methods import METHODS, Method
 from akd.methods.default import Default
 
@@ -32,13 +33,37 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member(Source):
+    """One teacher of several; classes: the joint class of each of its own, where it does not know all of them in order."""
+
+    classes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """Several teachers: their predictions averaged ("mean") or weighed by how sure each is ("confidence")."""
+
+    members: tuple[Member, ...]
+    combine: str = "mean"
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2:
+            raise ConfigError("an ensemble has two teachers or more; name one alone without `members`")
+
+    @property
+    def source(self) -> str:
+        return " + ".join(member.source for member in self.members)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """Everything that decides a run's result. Give `student` or `budget`, and `steps` or `time` (seconds)."""
 
-    teacher: Source
+    teacher: Source | Ensemble
     student: str | None = None
     budget: str | None = None
     method: Method = field(default_factory=Default)
+    ideas: tuple[Idea, ...] = ()
     steps: int | None = None
     time: float | None = None
     seed: int = 0
@@ -59,6 +84,9 @@ class Run:
             raise ConfigError(f"--seed {self.seed} must be 0 or a positive whole number")
 
 
+SHORT = {"method": "name", "teacher": "source"}  # `method: dfad` stands for {name: dfad}
+
+
 def parse_time(text: str) -> float:
     """'90', '90s', '10m', '1.5h' -> seconds."""
     units = {"s": 1, "m": 60, "h": 3600}
@@ -76,6 +104,7 @@ def to_dict(run: Run) -> dict[str, Any]:
     """Plain values only, the method with its name: what `config.yaml` holds and `from_dict` reads back."""
     plain = dataclasses.asdict(run)
     plain["method"] = {"name": run.method.name, **plain["method"]}
+    plain["ideas"] = {idea.name: dataclasses.asdict(idea) for idea in run.ideas}
     return typing.cast(dict[str, Any], _listed(plain))
 
 
@@ -88,11 +117,24 @@ def from_dict(values: Mapping[str, Any]) -> Run:
     values = dict(values)
     if "method" in values:
         values["method"] = parse_method(values["method"])
-    if isinstance(values.get("teacher"), str):
-        values["teacher"] = {"source": values["teacher"]}
+    if "ideas" in values:
+        values["ideas"] = parse_ideas(values["ideas"])
+    if "teacher" in values:
+        values["teacher"] = _teacher(values["teacher"])
     if isinstance(values.get("time"), str):
         values["time"] = parse_time(values["time"])
     return _build(Run, values, "")
+
+
+def _teacher(given: Any) -> Any:
+    """A source alone stands for {source: ...}, a list for {members: [...]}."""
+    if isinstance(given, str):
+        return {"source": given}
+    if isinstance(given, (list, tuple)):
+        return {"members": [_teacher(member) for member in given]}
+    if isinstance(given, dict) and isinstance(given.get("members"), (list, tuple)):
+        return {**given, "members": [_teacher(member) for member in given["members"]]}
+    return given
 
 
 def from_yaml(text: str) -> dict[str, Any]:
@@ -116,6 +158,22 @@ def parse_method(given: Any) -> Method:
     return _build(METHODS[name], values, "method.")
 
 
+def parse_ideas(given: Any) -> tuple[Idea, ...]:
+    """Ideas from their names ("features,boundary", or a list), or from {name: {knob: value, ...}, ...}."""
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",") if name.strip()]
+    if isinstance(given, (list, tuple)):
+        if all(isinstance(idea, Idea) for idea in given):
+            return tuple(given)
+        given = {name if isinstance(name, str) else repr(name): {} for name in given}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"ideas={given!r} must be names, as in [features, boundary]; `akd methods` lists them")
+    for name in given:
+        if name not in IDEAS:
+            raise ConfigError(f"unknown idea {name!r}{did_you_mean(str(name), IDEAS)}; `akd methods` lists them")
+    return tuple(_build(IDEAS[name], given[name] or {}, f"ideas.{name}.") for name in IDEAS if name in given)
+
+
 def set_dotted(values: dict[str, Any], assignment: str) -> None:
     """Apply 'method.student_lr=0.05' to nested `values`; the right side is read as YAML."""
     path, equals, text = assignment.partition("=")
@@ -124,8 +182,10 @@ def set_dotted(values: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"cannot read --set {assignment!r}; write --set method.student_lr=0.05")
     for key in keys[:-1]:
         inner = values.setdefault(key, {})
-        if isinstance(inner, str):  # `method: dfad` is short for {name: dfad}, `teacher: X` for {source: X}
-            inner = values[key] = {"name" if key == "method" else "source": inner}
+        if isinstance(inner, str) and key in SHORT:
+            inner = values[key] = {SHORT[key]: inner}
+        elif isinstance(inner, str) and key == "ideas":
+            inner = values[key] = {name.strip(): {} for name in inner.split(",")}
         if not isinstance(inner, dict):
             raise ConfigError(f"{key!r} has no parts to set; see --print-config")
         values = inner
@@ -175,11 +235,24 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         options = typing.get_args(kind)
         if value is None and type(None) in options:
             return None
-        return _convert(next(option for option in options if option is not type(None)), value, where)
+        listed = isinstance(value, (list, tuple))
+        named = [option for option in options if option is not type(None)]
+        # A schedule is a number or a list of points: what is written decides which is read.
+        fitting = [option for option in named if (typing.get_origin(option) is tuple) == listed]
+        if isinstance(value, Mapping):  # a mapping is of the kind that has a field of its first key's name
+            fitting = [o for o in named if dataclasses.is_dataclass(o) and {f.name for f in dataclasses.fields(o)} & set(value)]
+        elif dataclasses.is_dataclass(value):
+            fitting = [type(value)]
+        return _convert((fitting or named)[0], value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where}={value!r} must be a list; write [a, b, c]")
-        return tuple(_convert(typing.get_args(kind)[0], item, where) for item in value)
+        inner = typing.get_args(kind)
+        if inner[-1] is Ellipsis:
+            return tuple(_convert(inner[0], item, where) for item in value)
+        if len(value) != len(inner):
+            raise ConfigError(f"{where}={value!r} must have {len(inner)} values")
+        return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}={value!r} must be a mapping")

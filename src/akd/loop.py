@@ -19,15 +19,16 @@ from torch import Tensor
 
 from akd.errors import ConfigError, Diverged
 from akd.networks.classifier import Classifier
-from akd.networks.taps import Sight, last_linear, stage_names, tapped
+from akd.networks.taps import Sight, last_linear, layer_names, stage_names, tapped
 from akd.objectives import logits
-from akd.objectives.terms import Seen, Terms, at, needs_of, total, wanted
+from akd.objectives.terms import Around, Seen, Terms, at, needs_of, total, wanted
 from akd.state import State, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
 COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 4
+READS = {"stages": "feature maps", "layers": "convolutions", "feature": "the input of a last linear layer"}
 GRACE = 100  # steps in which a fresh student may do anything
 
 
@@ -69,30 +70,44 @@ class Eyes:
         self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
         self.stages: dict[Classifier, tuple[str, ...]] = {}
         for network in (state.teacher, state.student):
-            names = stage_names(network, network.card.input_size) if "stages" in self.needs else []
-            self.stages[network] = tuple(names)
-            if "stages" in self.needs and not names:
-                raise ConfigError(
-                    f"this method compares feature maps, and {network.card.architecture} has none; try --method dfad"
-                )
-            if "feature" in self.needs and last_linear(network) is None:
-                raise ConfigError(
-                    f"this method reads the input of a last linear layer, and {network.card.architecture} has none; "
-                    "try --method dfad"
-                )
+            self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
+            has = {"stages": self.stages[network], "layers": layer_names(network), "feature": last_linear(network)}
+            for need, words in READS.items():
+                if need in self.needs and not has[need]:
+                    raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; try --method dfad")
 
     def see(self, network: Classifier, images: Tensor, needs: frozenset[str]) -> Sight:
         with tapped(network, needs, self.stages[network]) as look, self.state.runtime.autocast():
             sight = look(images)
         sight.logits = sight.logits.float()
         sight.feature = None if sight.feature is None else sight.feature.float()
-        sight.stages = [stage.float() for stage in sight.stages]
+        sight.stages, sight.layers = [x.float() for x in sight.stages], [x.float() for x in sight.layers]
         return sight
 
+    def see_teacher(self, images: Tensor) -> Sight:
+        return self.see(self.state.teacher, images, self.needs)
+
+    def see_student(self, images: Tensor) -> Sight:
+        return self.see(self.state.student, images, self.needs - {"bn"})
+
+    def see_student_at_rest(self, images: Tensor) -> Sight:
+        """In eval mode, so that whatever images a term makes up leave the student's BatchNorm statistics alone."""
+        student, training = self.state.student, self.state.student.training
+        try:
+            student.eval()
+            return self.see_student(images)
+        finally:
+            student.train(training)
+
+    def replay(self, count: int) -> Tensor | None:
+        bank = self.state.bank
+        return bank.draw(count)[0] if bank is not None and len(bank) else None
+
     def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        modules = dict(self.state.modules.items())
+        modules = {**dict(self.state.modules.items()), **dict(self.state.critics.items())}
+        around = Around(self.see_teacher, self.see_student_at_rest, self.replay, modules)
         with torch.autocast(self.state.runtime.device.type, enabled=False):
-            return total(self.terms, Seen(batch.images, batch.labels, teacher, student, progress, modules))
+            return total(self.terms, Seen(batch.images, batch.labels, teacher, student, around, progress))
 
 
 def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -102,8 +117,7 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
     state.student.eval()
     jitter = state.plan.jitter
     images = jitter(batch.images, state.teacher, state.student) if jitter else batch.images
-    teacher = eyes.see(state.teacher, images, eyes.needs)
-    student = eyes.see(state.student, images, eyes.needs - {"bn"})
+    teacher, student = eyes.see_teacher(images), eyes.see_student(images)
     return eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
 
 
@@ -115,8 +129,11 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, T
     for view in state.plan.views:
         images = view(images, state.teacher, state.student)
     with torch.no_grad():
-        teacher = eyes.see(state.teacher, images, eyes.needs - {"bn"})
-    student = eyes.see(state.student.train(), images, eyes.needs - {"bn"})
+        teacher = eyes.see_teacher(images)
+    for alter in state.plan.student_views:
+        images = alter(images, teacher.logits, state.student)
+    state.student.train()
+    student = eyes.see_student(images)
     loss, terms = eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
     optimiser = state.student_optimiser
     for group in optimiser.param_groups:

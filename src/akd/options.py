@@ -68,8 +68,11 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 def run_of(options: argparse.Namespace) -> Any:
     """The Run that config file, options and --set describe, the later overriding the earlier."""
     from akd.config import from_dict, from_yaml, set_dotted
+    from akd.recipes import recipe
 
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = recipe(options.recipe) if options.recipe else {}
+    if options.recipe and options.config:
+        raise ConfigError("--recipe and --config are both a whole run; give one of the two")
     if options.config:
         try:
             values = from_yaml(options.config.read_text())
@@ -78,8 +81,11 @@ def run_of(options: argparse.Namespace) -> Any:
     if isinstance(values.get("teacher"), str):
         values["teacher"] = {"source": values["teacher"]}
     if options.teacher:
-        values["teacher"] = {"source": options.teacher}
+        sources = [{"source": source} for source in options.teacher]
+        values["teacher"] = sources[0] if len(sources) == 1 else {"members": sources}
     for name, value in told(options).items():
+        if "members" in (values.get("teacher") or ()):
+            raise ConfigError(f"--{name.replace('_', '-')} tells of one teacher; tell of each of several in --config FILE")
         if not isinstance(values.get("teacher"), dict):
             raise ConfigError(f"--{name.replace('_', '-')} tells of a teacher; give --teacher too")
         values["teacher"][name] = value
@@ -87,6 +93,8 @@ def run_of(options: argparse.Namespace) -> Any:
     for pair in (("budget", "student"), ("steps", "time")):
         if any(getattr(options, name) is not None or name in assigned for name in pair):
             values.pop(pair[0], None), values.pop(pair[1], None)
+    if options.idea:
+        values["ideas"] = ",".join(options.idea)
     for name in ("budget", "student", "method", "steps", "time", "seed", "device", "precision", "threads"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)

@@ -5,31 +5,22 @@ Each student is an `akd distill` of its own, a process that never had the data i
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-
-from akd.errors import AkdError, ConfigError, Stopped
+from akd.errors import ConfigError
 from akd.evaluation.data import load_test_set
 from akd.evaluation.digits import digits_split
 from akd.evaluation.metrics import Evaluation, evaluate
 from akd.files import one_line, write_json
-from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
+from akd.processes import Job, run_together
 from akd.runtime import set_threads
-from akd.synthesis.augment import shift
+from akd.training import train_teacher
 
 BUDGETS = ("10%", "20%")
 STEPS = 3000
@@ -40,45 +31,17 @@ Watch = Callable[[str, float, str], None]
 """Called with (part, progress 0..1, a note) as the parts go on."""
 
 
-def train_teacher(seed: int, watch: Watch) -> Classifier:
-    """A small convolutional net trained on the digits' training split, shifted by up to a pixel."""
+def digits_teacher(seed: int, watch: Callable[[float, str], None] = lambda progress, note: None) -> Classifier:
+    """A small convolutional net trained on the digits' training split."""
     digits = digits_split()
-    images, labels = digits.train_images.float() / 255, digits.train_labels
     arguments = {"widths": list(TEACHER_WIDTHS)}
     card = ModelCard("digitsnet", 10, digits.mean, digits.std, (1, 8, 8), arguments, digits.label_names)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        teacher = Classifier(zoo.build("digitsnet", 10, card.input_size, **arguments), card)
-        steps = TEACHER_EPOCHS * (len(labels) // 64)
-        optimiser = torch.optim.Adam(teacher.parameters(), lr=3e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
-        for step in range(steps):
-            pick = torch.randint(len(labels), (64,))
-            loss = F.cross_entropy(teacher.train()(shift(images[pick], 1, flip=False)), labels[pick], label_smoothing=0.1)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            if step % 50 == 0 or step == steps - 1:
-                watch("teacher on real digits", (step + 1) / steps, f"loss {loss.item():.3f}")
-    return teacher.freeze()
+    return train_teacher(card, digits.train_images, digits.train_labels, epochs=TEACHER_EPOCHS, seed=seed, watch=watch)
 
 
-def _start(teacher: Path, budget: str, out: Path, seed: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "akd", "distill", "--teacher", str(teacher), "--budget", budget]
-    command += ["--steps", str(STEPS), "--seed", str(seed), "--threads", "1", "--device", "cpu", "--out", str(out)]
-    with open(out.with_suffix(".log"), "wb") as words:  # a pipe nobody reads would fill
-        return subprocess.Popen([*command, "--json"], stdout=subprocess.DEVNULL, stderr=words, preexec_fn=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the parent dies, however it dies: no orphan goes on in the run folder (Linux)."""
-    with contextlib.suppress(Exception):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def _stop(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped("stopped; start the same command again to go on")
+def _job(teacher: Path, budget: str, out: Path, seed: int) -> Job:
+    told = ("distill", "--teacher", str(teacher), "--budget", budget, "--steps", str(STEPS), "--seed", str(seed))
+    return Job((*told, "--threads", "1", "--device", "cpu", "--out", str(out)), out.with_suffix(".log"))
 
 
 def _progress(run: Path) -> tuple[float, str]:
@@ -90,28 +53,15 @@ def _progress(run: Path) -> tuple[float, str]:
 
 
 def distil_students(teacher: Path, out: Path, seed: int, watch: Watch) -> list[Path]:
-    """Both students at once; the run folders. AkdError with the child's own words where one fails."""
+    """Both students at once; the run folders."""
     runs = [out / f"student-{budget.rstrip('%')}pct" for budget in BUDGETS]
-    handler = signal.signal(signal.SIGTERM, _stop)
-    children = [_start(teacher, budget, run, seed) for budget, run in zip(BUDGETS, runs, strict=True)]
-    try:
-        while any(child.poll() is None for child in children) and not any(child.returncode for child in children):
-            time.sleep(0.3)
-            for budget, run in zip(BUDGETS, runs, strict=True):
-                watch(f"student {budget}, no data", *_progress(run))
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
-        codes = [child.wait() for child in children]
-        signal.signal(signal.SIGTERM, handler)
-    # A child that failed of itself is told before one that was stopped (75) because the other failed.
-    for budget, run, code in sorted(zip(BUDGETS, runs, codes, strict=True), key=lambda row: row[2] != 75, reverse=True):
-        words = run.with_suffix(".log").read_text(errors="replace").strip().splitlines()
-        if code:
-            raise AkdError(words[-1].removeprefix("akd: ") if words else f"a distillation ended with code {code}")
-        watch(f"student {budget}, no data", *_progress(run))
-        run.with_suffix(".log").unlink()
+
+    def look() -> None:
+        for budget, run in zip(BUDGETS, runs, strict=True):
+            watch(f"student {budget}, no data", *_progress(run))
+
+    jobs = [_job(teacher, budget, run, seed) for budget, run in zip(BUDGETS, runs, strict=True)]
+    run_together(jobs, len(jobs), look)
     return runs
 
 
@@ -135,7 +85,7 @@ def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progres
             )
         teacher = load_model(str(teacher_folder))
     else:
-        teacher = train_teacher(seed, watch)
+        teacher = digits_teacher(seed, lambda progress, note: watch("teacher on real digits", progress, note))
         save_model(teacher, teacher_folder)
         trained = {"seed": seed, "seconds": time.monotonic() - began, "epochs": TEACHER_EPOCHS}
         write_json(notes, trained)

@@ -166,7 +166,7 @@ class RunFolder:
 
 
 def teacher_of_run(path: Path) -> dict[str, Any] | None:
-    """How the run in the folder `path` named its teacher, as arguments of `load_model`; None where `path` is no run's."""
+    """How the run in the folder `path` named its teacher, as `load_named` reads it; None where `path` is no run's."""
     try:
         return dict(from_yaml((path / "config.yaml").read_text())["teacher"])
     except (OSError, ConfigError, KeyError, TypeError, ValueError):

@@ -21,10 +21,12 @@ from akd.config import Run
 from akd.delivery.card import run_card
 from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief
 from akd.files import write_json, write_text
+from akd.ideas import plan_of
 from akd.loop import Budget, Report, look_at_probe, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier
 from akd.networks.design import build_student, design_student
+from akd.networks.ensemble import load_named
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.networks.taps import batch_norms
@@ -117,7 +119,7 @@ def execute(
             )
         teacher = runtime.place(teacher)
         student = make_student(run, teacher)
-        plan = run.method.plan(teacher.card)
+        plan = plan_of(run.method, run.ideas, teacher.card)
         state = State(plan, teacher, student, runtime, run.seed)
         if not interrupted:
             check_wiring(state)
@@ -147,7 +149,7 @@ def _memory() -> Iterator[None]:
 
 
 def load_teacher(run: Run) -> Classifier:
-    return load_model(**asdict(run.teacher))
+    return load_named(asdict(run.teacher))
 
 
 def _finished(run: Run, folder: RunFolder) -> Outcome | None:

@@ -17,6 +17,7 @@ from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
 PICTURES = 10_000
+CRITIC_LR = 1e-3
 COUNTERS = ("step", "left", "seconds", "best_agreement", "bad_probes")
 
 
@@ -46,7 +47,8 @@ class State:
         with self.rng.here():
             self.maker = runtime.place(plan.maker.build(student.card))
             self.modules = nn.ModuleDict({name: build(teacher, student) for name, build in plan.modules.items()})
-            self.modules = self.modules.to(runtime.device)
+            self.critics = nn.ModuleDict({name: build(teacher, student) for name, build in plan.critics.items()})
+            self.modules, self.critics = self.modules.to(runtime.device), self.critics.to(runtime.device)
             self.probe = (pictures(PROBE_IMAGES, student.card) * 255).round().to(torch.uint8)
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
@@ -56,6 +58,8 @@ class State:
         self.trained = [*self.student.parameters(), *self.modules.parameters()]
         self.student_optimiser = student_optimiser(plan.optimiser, self.trained)
         self.maker_optimiser = plan.maker.optimiser(self.maker)
+        if self.maker_optimiser is not None and plan.critics:
+            self.maker_optimiser.add_param_group({"params": list(self.critics.parameters()), "lr": CRITIC_LR})
 
     @property
     def result(self) -> Classifier:
@@ -68,6 +72,7 @@ class State:
             "average": self.average,
             "maker": self.maker,
             "modules": self.modules,
+            "critics": self.critics,
             "bank": self.bank,
             "pictures": self.pictures,
             "student_optimiser": self.student_optimiser,

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.table import Table
 
-from akd.methods import Method
 from akd.networks.design import Design
 
 UNITS = {
@@ -67,9 +66,39 @@ def design_table(title: str, found: Design) -> Table:
     return table
 
 
-def methods_table(methods: Mapping[str, type[Method]]) -> Table:
-    table = table_of("", "method", "BatchNorm", "what it does", left=3)
-    for name, method in methods.items():
-        summary = (method.__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, "needed" if method.needs_batch_norm else "", f"{summary} ({method.paper})")
+def methods_table(methods: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = table_of("", "method", "passes", "what it does", left=1)
+    table.columns[2].justify, table.columns[2].no_wrap = "left", False
+    for name, told in methods.items():
+        losses = f"images: {' '.join(told['image']) or 'none'}; student: {' '.join(told['student'])}"
+        needs = f"needs {', '.join(told['needs'])}; " if told["needs"] else ""
+        table.add_row(name, str(told["passes_per_image"]), f"{told['summary']} ({told['paper']})\n[dim]{needs}{losses}[/dim]")
     return table
+
+
+def ideas_table(ideas: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = table_of("", "idea", "what it adds", left=2)
+    table.columns[1].no_wrap = False
+    for name, told in ideas.items():
+        table.add_row(name, f"{told['summary']} ({told['paper']})")
+    return table
+
+
+def bench_table(result: Mapping[str, Any]) -> Table:
+    first = result["rows"][0]
+    title = f"{result['task']}: last state after {result['steps']:,} steps, n={first['n']}, teacher {_mean(result):.2f} %"
+    table = table_of(title, "", "accuracy", f"more than {first['variant']}", "agreement", "s")
+    for row in result["rows"]:
+        more = "" if row is first else spread(row["more"], row["more_deviation"], "+.2f")
+        accuracy, agreement = spread(row["top1"], row["deviation"]), f"{row['agreement']:.2f}"
+        table.add_row(row["variant"], accuracy, more, agreement, f"{row['seconds']:.0f}")
+    return table
+
+
+def spread(mean: float, deviation: float | None, form: str = ".2f") -> str:
+    """'98.31 ± 0.20'."""
+    return format(mean, form) if deviation is None else f"{mean:{form}} ± {deviation:.2f}"
+
+
+def _mean(result: Mapping[str, Any]) -> float:
+    return sum(result["teacher_top1"]) / len(result["teacher_top1"])

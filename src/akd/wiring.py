@@ -63,10 +63,7 @@ def _check_image_loss(state: State, eyes: Eyes, batch: Batch) -> None:
     """Where the image loss depends on a network's answer, its gradient flows through that answer; and on to the images."""
     if not eyes.terms:
         return
-    answers = {
-        "teacher": eyes.see(state.teacher, batch.images, eyes.needs),
-        "student": eyes.see(state.student, batch.images, eyes.needs - {"bn"}),
-    }
+    answers = {"teacher": eyes.see_teacher(batch.images), "student": eyes.see_student(batch.images)}
     loss, _ = eyes.weigh(batch, answers["teacher"], answers["student"], 0.0)
     for who, sight in answers.items():
         moved = replace(sight, logits=sight.logits * 1.1 + torch.linspace(0, 1, sight.logits.shape[1], device=loss.device))

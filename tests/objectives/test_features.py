@@ -1,9 +1,26 @@
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from akd.networks.taps import batch_norms, stage_names, tapped
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.taps import Sight, batch_norms, layer_names, stage_names, tapped
 from akd.networks.zoo import build
-from akd.objectives.features import attention, attention_distance, paired
+from akd.objectives.features import (
+    Adapters,
+    attention,
+    attention_distance,
+    class_map,
+    contrast,
+    distance,
+    like_depth,
+    map_distance,
+    paired,
+    turned,
+)
+from akd.objectives.logits import spread
 
 
 def maps(*shapes):
@@ -47,3 +64,88 @@ def test_taps_return_what_was_seen_and_leave_nothing():
     with pytest.raises(RuntimeError), tapped(net, frozenset({"bn"})) as see:
         see(torch.rand(2, 7, 32, 32))
     assert not any(m._forward_pre_hooks for m in net.modules())
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_like_depth_pairs_every_map_in_order_and_last_with_last(student, teacher):
+    pairs = like_depth(student, teacher)
+    theirs = [j for _, j in pairs]
+    assert [i for i, _ in pairs] == list(range(student)) and theirs == sorted(theirs)
+    assert theirs[-1] == teacher - 1 and all(0 <= j < teacher for j in theirs)
+    assert all(abs((i + 1) / student - (j + 1) / teacher) < 1 / teacher + 1e-9 for i, j in pairs)
+
+
+def test_distance_ignores_scale_and_is_two_minus_twice_the_cosine():
+    a, b = torch.randn(3, 4, 5, 5), torch.randn(3, 4, 5, 5)
+    assert distance(a, 7 * a).item() == pytest.approx(0, abs=1e-6)
+    assert distance(a, -a).item() == pytest.approx(4, abs=1e-5)
+    cosines = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))
+    assert distance(a, b).item() == pytest.approx((2 - 2 * cosines).mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("maps", ["stages", "layers"])
+@pytest.mark.parametrize(("of_teacher", "of_student"), [("resnet18", "resnet20"), ("resnet20", "vgg8"), ("lenet5", "lenet5")])
+def test_adapters_join_networks_of_other_depth_stages_and_size(maps, of_teacher, of_student):
+    size = (1, 28, 28) if of_teacher == "lenet5" else (3, 32, 32)
+    card = ModelCard("x", 10, (0.5,) * size[0], (0.2,) * size[0], size)
+    teacher, student = (Classifier(build(name, 10, size), card) for name in (of_teacher, of_student))
+    adapters, images = Adapters(teacher, student.train(), maps), torch.rand(2, *size)
+    assert student.training
+    seen = []
+    for network in (student, teacher):
+        with tapped(network, frozenset({maps}), stage_names(network, size)) as see:
+            seen.append(getattr(see(images), maps))
+    loss = adapters(*seen)
+    loss.backward()
+    assert 0 < loss.item() < 4 and all(bool(p.grad.abs().sum() > 0) for p in adapters.parameters())
+    if maps == "layers":
+        assert len(adapters.pairs) == len(layer_names(student))
+
+
+def test_a_class_map_pools_to_the_class_logit():
+    net = build("resnet20", 10, (3, 32, 32)).eval()
+    with tapped(net, frozenset({"stages", "feature"}), stage_names(net, (3, 32, 32))) as see:
+        sight = see(torch.rand(4, 3, 32, 32))
+    classes = torch.tensor([1, 3, 3, 9])
+    expected = sight.logits.gather(1, classes[:, None])[:, 0] - net.fc.bias[classes]
+    assert torch.allclose(class_map(sight, classes).mean((1, 2)), expected, atol=1e-5)
+    plain = Sight(sight.logits, stages=sight.stages)
+    assert torch.allclose(class_map(plain, classes), sight.stages[-1].square().mean(1))
+
+
+def test_map_distance_compares_maps_of_unlike_size():
+    small = torch.rand(2, 4, 4)
+    assert map_distance(small, small.repeat_interleave(2, 1).repeat_interleave(2, 2)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_contrast_by_hand_and_at_its_ends():
+    one = torch.nn.functional.normalize(torch.randn(5, 8), dim=1)
+    others = torch.nn.functional.normalize(torch.randn(7, 8), dim=1)
+    by_hand = []
+    for i in range(5):
+        scores = [math.exp(float(one[i] @ other) / 0.2) for other in [*one, *others]]
+        by_hand.append(-math.log(scores[i] / sum(scores)))
+    assert contrast(one, one, others, 0.2).item() == pytest.approx(sum(by_hand) / 5, rel=1e-4)
+    same = one[:1].expand(5, 8)
+    assert contrast(same, same, None, 0.2).item() == pytest.approx(math.log(5), rel=1e-5)  # nothing can be told apart
+    apart = torch.eye(5)
+    assert contrast(apart, apart, None, 0.01).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "kinds"), [(6, 6, 4), (4, 6, 2)])
+def test_turned_images_are_turned_by_what_is_told(height, width, kinds):
+    torch.manual_seed(0)
+    images = torch.rand(40, 2, height, width)
+    new, turns = turned(images)
+    assert new.shape == images.shape and set(turns.tolist()) == set(range(kinds))
+    for image, moved, k in zip(images, new, turns.tolist(), strict=True):
+        assert torch.equal(image.rot90(k * 4 // kinds, (-2, -1)), moved)
+
+
+def test_spread_is_zero_for_like_parts_and_log_parts_for_disjoint_classes():
+    same = torch.randn(1, 6).expand(12, 6)
+    assert spread(same, 3).item() == pytest.approx(0, abs=1e-6)
+    apart = 100 * torch.eye(3).repeat_interleave(4, 0)
+    assert spread(apart, 3).item() == pytest.approx(math.log(3), rel=1e-4)
+    # Each part spread over all classes in the same way, though each image is sure: nothing is covered by one part alone.
+    assert spread(100 * torch.eye(3).repeat(4, 1), 2).item() == pytest.approx(0, abs=1e-6)

@@ -4,12 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from akd.networks.taps import Sight
-from akd.objectives.terms import Seen, Term, at, needs_of, never, total, wanted
+from akd.objectives.terms import Around, Seen, Term, at, needs_of, never, times, total, wanted
+
+
+def sight():
+    return Sight(torch.zeros(2, 3))
 
 
 def seen(progress=0.0):
     x = torch.ones(2, 1, 2, 2)
-    return Seen(x, None, Sight(torch.zeros(2, 3)), Sight(torch.zeros(2, 3)), progress)
+    nothing = Around(teacher=lambda images: sight(), student=lambda images: sight(), replay=lambda count: None, modules={})
+    return Seen(x, torch.zeros(2).long(), sight(), sight(), nothing, progress)
 
 
 def test_a_schedule_joins_its_points_by_straight_lines_and_is_flat_outside():
@@ -53,3 +58,15 @@ def test_the_total_is_linear_in_the_weights(a, b):
 def test_never_means_zero_from_start_to_end():
     assert never(0.0) and never(((0, 0.0), (1, 0.0)))
     assert not never(((0, 0.0), (1, 1e-9)))
+
+
+points = st.lists(st.tuples(st.floats(0, 1), st.floats(-5, 5)), min_size=1, max_size=4).map(lambda p: tuple(sorted(p)))
+schedules = st.floats(-5, 5) | points
+
+
+@given(schedules, schedules)
+def test_the_product_of_schedules_is_exact_at_both_ones_points(a, b):
+    product = times(a, b)
+    whens = [0.0, 1.0, *(when for s in (a, b) if not isinstance(s, float) for when, _ in s)]
+    for when in whens:
+        assert at(product, when) == pytest.approx(at(a, when) * at(b, when), abs=1e-5)

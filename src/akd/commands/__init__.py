@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import design, distill, evaluate, methods, quickstart, report, watch
+from akd.commands import bench, design, distill, evaluate, methods, quickstart, report, watch
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -14,5 +14,6 @@ COMMANDS: dict[str, ModuleType] = {
         report,
         design,
         methods,
+        bench,
     )
 }

@@ -17,12 +17,18 @@ SUMMARY = "distil a small student from a teacher, without data"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--teacher", metavar="SOURCE", help="model folder, weights file, package.module:factory, hf-hub:… or timm:…"
+        "--teacher",
+        action="append",
+        metavar="SOURCE",
+        help="model folder, weights file, package.module:factory, hf-hub:… or timm:…; again for an ensemble",
     )
     model_options(parser)
     parser.add_argument("--budget", metavar="B", help="size of the student: 10%%, 2.1M or 100MMACs")
     parser.add_argument("--student", metavar="NAME", help="architecture of the student, instead of a budget")
     parser.add_argument("--method", metavar="NAME", help="`akd methods` lists them")
+    parser.add_argument(
+        "--with", dest="idea", action="append", default=[], metavar="IDEA", help="an idea to add; again for more, or a,b,c"
+    )
     parser.add_argument("--steps", type=int, help="student steps")
     parser.add_argument("--time", metavar="T", help="90s, 10m or 1.5h, instead of steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder; an unfinished run there goes on")
@@ -30,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", help="auto, fp32 or bf16")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--recipe", metavar="NAME", help="a run that ships with akd, e.g. cifar100-10pct; options override it")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a run's config.yaml; options given beside it override it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. method.student_lr=0.05")
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")

@@ -46,16 +46,17 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
 
 def teacher_of(options: argparse.Namespace) -> Any:
     """The teacher to agree with: the one named, told as the run was where it is the run's; or else the run's own."""
+    from akd.networks.ensemble import load_named
     from akd.networks.models import load_model
     from akd.runfolder import teacher_of_run
 
     source = teacher_of_run(Path(options.model))
-    if options.teacher and (source is None or options.teacher != source["source"]):
+    if options.teacher and (source is None or options.teacher != source.get("source")):
         return load_model(options.teacher)
     if source is None:
         return None
     try:
-        return load_model(**source)
+        return load_named(source)
     except AkdError as error:
         if options.teacher:
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from akd.console import out
 
-SUMMARY = "list the methods"
+SUMMARY = "list the methods and the ideas that combine with them"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +15,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
-    from akd.methods import METHODS
-    from akd.tables import methods_table
+    from akd.catalogue import catalogue
+    from akd.tables import ideas_table, methods_table
 
-    rows = {name: {"paper": m.paper, "needs_batch_norm": m.needs_batch_norm} for name, m in METHODS.items()}
+    told = catalogue()
     if not options.json:
-        out.print(methods_table(METHODS))
-    return rows
+        out.print(methods_table(told["methods"]))
+        out.print("passes: through the teacher, forward and backward, for each new image; - before a loss: it is maximised\n")
+        out.print(ideas_table(told["ideas"]))
+        out.print("akd distill --method METHOD --with IDEA; knobs: --set method.KNOB=VALUE, --set ideas.IDEA.KNOB=VALUE")
+    return told

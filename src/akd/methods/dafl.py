@@ -8,6 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, in_steps
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
+from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
 
 
@@ -26,9 +27,9 @@ class DAFL(Method):
     student_lr: float = 0.1
     weight_decay: float = 5e-4
     generator_lr: float = 1e-3
-    one_hot: float = 1.0
-    activation: float = 0.1
-    balance: float = 5.0
+    one_hot: Schedule = 1.0
+    activation: Schedule = 0.1
+    balance: Schedule = 5.0
 
     def plan(self, card: ModelCard) -> Plan:
         return Plan(

@@ -8,6 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, mixed, shifted
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
+from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
 
 
@@ -28,10 +29,10 @@ class Default(Method):
     student_lr: float = 0.1
     weight_decay: float = 5e-4
     generator_lr: float = 2e-3
-    temperature: float = 4.0
-    bn: float = 1.0
-    one_hot: float = 0.5
-    balance: float = 5.0
+    temperature: Schedule = 4.0
+    bn: Schedule = 1.0
+    one_hot: Schedule = 0.5
+    balance: Schedule = 5.0
     adversary: float = 8.0
     pictures: float = 0.4
     cutmix: float = 0.5

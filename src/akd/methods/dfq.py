@@ -8,6 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
+from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
 
 
@@ -25,9 +26,9 @@ class DFQ(Method):
     weight_decay: float = 1e-4
     generator_lr: float = 1e-3
     adversary: float = 1.0
-    bn: float = 1.0
-    one_hot: float = 1.0
-    balance: float = 20.0
+    bn: Schedule = 1.0
+    one_hot: Schedule = 1.0
+    balance: Schedule = 20.0
 
     def plan(self, card: ModelCard) -> Plan:
         return Plan(

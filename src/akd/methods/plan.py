@@ -18,6 +18,12 @@ from akd.synthesis.maker import Maker
 View = Callable[[Tensor, nn.Module, nn.Module], Tensor]
 """(images [B, C, H, W], teacher, student) -> images the student is shown and the teacher is asked about."""
 
+StudentView = Callable[[Tensor, Tensor, nn.Module], Tensor]
+"""(images [B, C, H, W], the teacher's logits for them [B, K], student) -> images the student alone is shown."""
+
+Build = Callable[[Classifier, Classifier], nn.Module]
+"""(teacher, student) -> what a term needs trained: an adapter, a head."""
+
 
 @dataclass(frozen=True)
 class StudentOptimiser:
@@ -36,11 +42,12 @@ class Plan:
     """All that the loop knows of a method.
 
     maker: how images come to be, judged by the terms `image` after the view `jitter`, where there is one;
-    views: what is done to an image before student and teacher see it; student: what the student imitates.
+    views: what is done to an image before student and teacher see it, student_views: and before the student alone does;
+    student: what the student imitates.
     A batch holds a share `pictures` from formulas; of the rest, a share `fresh` is drawn from the maker and the others are
     replayed from the last `bank` images kept (0: all are fresh). `student_steps` follow each turn after which
     the maker is ready. average: exponent of the student's average over the run (0: none); about 17 remembers the last tenth.
-    modules: what trains along with the student and is dropped from the result, by name.
+    modules: what trains along with the student and is dropped from the result, by name; critics: and along with the maker.
     """
 
     maker: Maker
@@ -49,38 +56,53 @@ class Plan:
     optimiser: StudentOptimiser
     jitter: View | None = None
     views: tuple[View, ...] = ()
+    student_views: tuple[StudentView, ...] = ()
     batch_size: int = 256
     student_steps: int = 1
     bank: int = 0
     fresh: float = 1.0
     pictures: float = 0.0
     average: float = 0.0
-    modules: Mapping[str, Callable[[Classifier, Classifier], nn.Module]] = field(default_factory=dict)
+    modules: Mapping[str, Build] = field(default_factory=dict)
+    critics: Mapping[str, Build] = field(default_factory=dict)
 
 
 LEAST = {
     **dict.fromkeys(("batch_size", "images"), 2),
-    **dict.fromkeys(("student_steps", "generator_steps", "iterations", "latent", "bank"), 1),
+    **dict.fromkeys(("student_steps", "generator_steps", "iterations", "latent", "bank", "count"), 1),
     "temperature": 1e-3,
 }
-SHARES = ("pictures", "cutmix", "follow")
+SHARES = ("pictures", "cutmix", "follow", "exchange", "share")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
-    """A published method: its knobs are the fields, its five choices come from `plan`."""
+class Knobs:
+    """Fields that a user may set; a number, or a schedule over the run's progress 0..1 where the field's type allows it."""
 
     name: ClassVar[str]
     paper: ClassVar[str]
-    needs_batch_norm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """ConfigError for a knob that no run could work with."""
         for f in fields(self):
             value, least = getattr(self, f.name), LEAST.get(f.name, 0)
             most = 1.0 if f.name in SHARES else 1e9
-            if isinstance(value, (int, float)) and not least <= value <= most:
-                raise ConfigError(f"method.{f.name}={value} must be from {least} to {most:g}")
+            points = [(0.0, value)] if isinstance(value, (int, float)) else value if isinstance(value, tuple) else []
+            for when, number in points:
+                if not least <= number <= most:
+                    raise ConfigError(f"{self.name}'s {f.name}={value} must be from {least} to {most:g}")
+                if not 0 <= when <= 1:
+                    raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …] with 'when' from 0 to 1")
+            if isinstance(value, tuple) and (not points or [when for when, _ in points] != sorted(when for when, _ in points)):
+                raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …], the earliest first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Knobs):
+    """A published method: its knobs are the fields, its choices come from `plan`."""
+
+    needs_batch_norm: ClassVar[bool] = False
+    reads_class_names: ClassVar[bool] = False
 
     def plan(self, card: ModelCard) -> Plan:
         raise NotImplementedError

@@ -8,6 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
+from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
 
 
@@ -25,7 +26,7 @@ class ZSKT(Method):
     student_steps: int = 10
     student_lr: float = 2e-3
     generator_lr: float = 1e-3
-    attention: float = 250.0
+    attention: Schedule = 250.0
     clip: float = 5.0
 
     def plan(self, card: ModelCard) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NEEDS = frozenset({"bn", "feature", "stages"})
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -18,14 +17,17 @@ BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 class Sight:
     """What a network said of a batch, and what was asked of its inside.
 
-    logits: [B, K]; feature: [B, D], the input of the last linear layer ("feature");
+    logits: [B, K]; feature: [B, D], the input of the last linear layer, `classifier` ("feature");
     stages: feature maps [B, C, H, W], the last one at each resolution ("stages");
+    layers: what each convolution gives [B, C, H, W], from first to last ("layers");
     bn: each BatchNorm layer that keeps statistics, with its input ("bn").
     """
 
     logits: Tensor
     feature: Tensor | None = None
+    classifier: nn.Linear | None = None
     stages: list[Tensor] = field(default_factory=list)
+    layers: list[Tensor] = field(default_factory=list)
     bn: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
 
 
@@ -38,6 +40,11 @@ def last_linear(network: nn.Module) -> nn.Linear | None:
     """The classifier's last linear layer, in the order of definition; None where there is none."""
     linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
     return linears[-1] if linears else None
+
+
+def layer_names(network: nn.Module) -> list[str]:
+    """The convolutions, in the order of definition."""
+    return [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
 
 
 def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[str]:
@@ -68,23 +75,27 @@ def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[st
 
 @contextmanager
 def tapped(
-    network: nn.Module, needs: frozenset[str] = frozenset(), stages: tuple[str, ...] = ()
+    network: nn.Module,
+    needs: frozenset[str] = frozenset(),
+    stages: Sequence[str] = (),
 ) -> Iterator[Callable[[Tensor], Sight]]:
     """`with tapped(net, {"bn"}) as see: seen = see(images)`; `stages` are module names from `stage_names`."""
-    caught: dict[str, Any] = {"bn": [], "stages": [], "feature": None}
+    caught: dict[str, Any] = {}
     handles = []
+    linear = last_linear(network) if "feature" in needs else None
+    maps = {"stages": stages if "stages" in needs else (), "layers": layer_names(network) if "layers" in needs else ()}
     if "bn" in needs:
         for module in batch_norms(network):
             handles.append(module.register_forward_pre_hook(lambda m, x: caught["bn"].append((m, x[0]))))
-    if "feature" in needs and (linear := last_linear(network)) is not None:
+    if linear is not None:
         handles.append(linear.register_forward_pre_hook(lambda _, x: caught.update(feature=x[0])))
-    if "stages" in needs:
-        for name in stages:
-            handles.append(network.get_submodule(name).register_forward_hook(lambda _, __, y: caught["stages"].append(y)))
+    for kind, names in maps.items():
+        for module in map(network.get_submodule, names):
+            handles.append(module.register_forward_hook(lambda _, __, y, kind=kind: caught[kind].append(y)))
 
     def see(images: Tensor) -> Sight:
-        caught.update(bn=[], stages=[], feature=None)
-        return Sight(network(images), caught["feature"], caught["stages"], caught["bn"])
+        caught.update(bn=[], stages=[], layers=[], feature=None)
+        return Sight(network(images), classifier=linear, **caught)
 
     try:
         yield see

@@ -40,8 +40,7 @@ def asked_class(logits: Tensor, labels: Tensor) -> Tensor:
 
 def imbalance(logits: Tensor) -> Tensor:
     """Negative entropy of the batch-mean prediction, in nats (DAFL, eq. 5); makers minimise it: -log K is balanced."""
-    mean = logits.softmax(1).mean(0)
-    return (mean * mean.clamp_min(1e-12).log()).sum()
+    return -_entropy(logits.softmax(1).mean(0))
 
 
 def agreement(student: Tensor, teacher: Tensor) -> Tensor:
@@ -55,3 +54,16 @@ def js(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     mid = torch.log(((p + q) / 2).clamp_min(1e-12))
     log_p, log_q = p.clamp_min(1e-12).log(), q.clamp_min(1e-12).log()
     return 0.5 * ((p * (log_p - mid)).sum(1) + (q * (log_q - mid)).sum(1)).mean()
+
+
+def spread(logits: Tensor, parts: int) -> Tensor:
+    """Jensen-Shannon divergence of the mean predictions of `parts` equal parts of the batch, in nats, 0 to log `parts`.
+
+    High where each part covers classes of its own; makers with a generator for each part maximise it.
+    """
+    means = torch.stack([part.softmax(1).mean(0) for part in logits.tensor_split(parts)])
+    return _entropy(means.mean(0)) - _entropy(means).mean()
+
+
+def _entropy(p: Tensor) -> Tensor:
+    return -(p * p.clamp_min(1e-12).log()).sum(-1)

@@ -31,6 +31,16 @@ def at(schedule: Schedule, progress: float) -> float:
     return before[1]
 
 
+def times(schedule: Schedule, factor: Schedule) -> Schedule:
+    """The product of two schedules, exact at the points of both."""
+    if isinstance(schedule, (int, float)) and isinstance(factor, (int, float)):
+        return schedule * factor
+    # A jump is two values at one point: kept by asking just before it as well.
+    given = [point for s in (schedule, factor) if not isinstance(s, (int, float)) for point, _ in s]
+    points = sorted({max(0.0, p) for point in given for p in (point - 1e-9, point)})
+    return tuple((p, at(schedule, p) * at(factor, p)) for p in points)
+
+
 def never(schedule: Schedule) -> bool:
     """True where the weight is zero from start to end."""
     values = (schedule,) if isinstance(schedule, (int, float)) else (value for _, value in schedule)
@@ -38,20 +48,35 @@ def never(schedule: Schedule) -> bool:
 
 
 @dataclass(frozen=True)
+class Around:
+    """What a term may ask for beyond the batch itself.
+
+    teacher, student: images [B, C, H, W] -> Sight, tapped like the batch; the student in eval mode; gradients are open.
+    replay: how many -> images [count, C, H, W] from the bank; None where it holds none.
+    modules: what trains along with the maker or the student (heads, adapters), by name.
+    """
+
+    teacher: Callable[[Tensor], Sight]
+    student: Callable[[Tensor], Sight]
+    replay: Callable[[int], Tensor | None]
+    modules: Mapping[str, nn.Module]
+
+
+@dataclass(frozen=True)
 class Seen:
     """One batch as both networks saw it.
 
-    images: [B, C, H, W] in 0..1; labels: [B], the class asked of the maker (None where none was asked);
+    images: [B, C, H, W] in 0..1; labels: [B], the class asked of the maker (zeros where none was asked);
     teacher, student: what each said and, where a term needs it, what it computed on the way;
-    modules: what terms train together with the student (adapters, heads), by name; progress: 0..1.
+    around: what else a term may look at; progress: 0..1.
     """
 
     images: Tensor
-    labels: Tensor | None
+    labels: Tensor
     teacher: Sight
     student: Sight
+    around: Around
     progress: float = 0.0
-    modules: Mapping[str, nn.Module] | None = None
 
 
 @dataclass(frozen=True)

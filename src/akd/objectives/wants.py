@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
 
 from akd.objectives import features, images, logits
-from akd.objectives.terms import Schedule, Seen, Term
+from akd.objectives.terms import Schedule, Seen, Term, at
 
-BN, FEATURE, STAGES = frozenset({"bn"}), frozenset({"feature"}), frozenset({"stages"})
+BN, FEATURE, STAGES, LAYERS = (frozenset({need}) for need in ("bn", "feature", "stages", "layers"))
 
 
 def discrepancy(weight: Schedule) -> Term:
@@ -15,9 +18,9 @@ def discrepancy(weight: Schedule) -> Term:
     return Term(weight, lambda seen: logits.l1(seen.student.logits, seen.teacher.logits))
 
 
-def divergence(weight: Schedule, temperature: float = 1.0) -> Term:
+def divergence(weight: Schedule, temperature: Schedule = 1.0) -> Term:
     """KL(teacher || student) at a temperature."""
-    return Term(weight, lambda seen: logits.kl(seen.student.logits, seen.teacher.logits, temperature))
+    return Term(weight, lambda seen: logits.kl(seen.student.logits, seen.teacher.logits, at(temperature, seen.progress)))
 
 
 def disagreement(weight: Schedule) -> Term:
@@ -43,11 +46,7 @@ def confident(weight: Schedule) -> Term:
 def asked(weight: Schedule) -> Term:
     """The teacher sees the class that was asked for."""
 
-    def loss(seen: Seen) -> Tensor:
-        assert seen.labels is not None
-        return logits.asked_class(seen.teacher.logits, seen.labels)
-
-    return Term(weight, loss)
+    return Term(weight, lambda seen: logits.asked_class(seen.teacher.logits, seen.labels))
 
 
 def balanced(weight: Schedule) -> Term:
@@ -73,3 +72,56 @@ def smooth(weight: Schedule) -> Term:
 def attention(weight: Schedule) -> Term:
     """The student looks where the teacher looks, stage by stage."""
     return Term(weight, lambda seen: features.attention_distance(seen.student.stages, seen.teacher.stages), STAGES)
+
+
+def class_activation(weight: Schedule) -> Term:
+    """The student sees the teacher's class where the teacher sees it."""
+
+    def loss(seen: Seen) -> Tensor:
+        told = seen.teacher.logits.argmax(1)
+        return features.map_distance(features.class_map(seen.student, told), features.class_map(seen.teacher, told))
+
+    return Term(weight, loss, STAGES | FEATURE)
+
+
+def told_apart(weight: Schedule, view: Callable[..., Tensor], temperature: float, negatives: int) -> Term:
+    """By the critic `contrast`, an image is known again in another view among all others of its batch and of the bank."""
+
+    def loss(seen: Seen) -> Tensor:
+        project, replayed = seen.around.modules["contrast"], seen.around.replay(negatives)
+        again = seen.around.teacher(view(seen.images, None, None))
+        others = None
+        if replayed is not None:
+            with torch.no_grad():
+                others = seen.around.teacher(replayed).feature
+            others = project(others)
+        return features.contrast(project(seen.teacher.feature), project(again.feature), others, temperature)
+
+    return Term(weight, loss, FEATURE)
+
+
+def aligned(weight: Schedule, maps: str, module: str) -> Term:
+    """The student's feature maps, through the adapters in `module`, like the teacher's; maps: "stages" or "layers"."""
+
+    def loss(seen: Seen) -> Tensor:
+        adapt: nn.Module = seen.around.modules[module]
+        distance: Tensor = adapt(getattr(seen.student, maps), getattr(seen.teacher, maps))
+        return distance
+
+    return Term(weight, loss, frozenset({maps}))
+
+
+def turned(weight: Schedule) -> Term:
+    """The student's feature tells, by the head `turned`, by how many quarters an image was turned."""
+
+    def loss(seen: Seen) -> Tensor:
+        images, turns = features.turned(seen.images)
+        head: nn.Module = seen.around.modules["turned"]
+        return nn.functional.cross_entropy(head(seen.around.student(images).feature), turns)
+
+    return Term(weight, loss, FEATURE)
+
+
+def apart(weight: Schedule, parts: int) -> Term:
+    """The teacher sees other classes in each of `parts` equal parts of the batch: each part has its own generator."""
+    return Term(weight, lambda seen: logits.spread(seen.teacher.logits, parts))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EARLY = 5  # BatchNorm, then upsample, convolution, BatchNorm, LeakyReLU
+
 
 class Generator(nn.Module):
     """The generator that CMI, FastDFKD and NAYER share: Linear, then (upsample, conv, BN, LeakyReLU) twice or more.
@@ -31,10 +33,25 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.to_image = nn.Conv2d(width // 2, channels, 3, 1, 1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.blocks(self.project(z).view(-1, *self.start))
+    @property
+    def map_size(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the maps between `early` and `late`."""
+        channels, height, width = self.start
+        return (channels, 2 * height, 2 * width)
+
+    def early(self, z: Tensor) -> Tensor:
+        """z [B, latent] -> feature maps [B, *map_size], after the first doubling."""
+        maps: Tensor = self.blocks[:EARLY](self.project(z).view(-1, *self.start))
+        return maps
+
+    def late(self, maps: Tensor) -> Tensor:
+        """Feature maps [B, *map_size] -> images [B, C, H, W] in 0..1."""
+        x = self.blocks[EARLY:](maps)
         # Float32 here: the last bits of a bfloat16 near 1 are coarser than the 8 bits an image is kept in.
         return torch.sigmoid(self.to_image(x)[:, :, : self.height, : self.width].float())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.late(self.early(z))
 
 
 class ConditionalGenerator(nn.Module):

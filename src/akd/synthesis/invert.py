@@ -37,6 +37,10 @@ class Invert:
     lr: float = 0.05
     chunk: int = 25
 
+    @property
+    def passes(self) -> int:
+        return self.iterations
+
     def build(self, card: ModelCard) -> InvertState:
         return InvertState(self.images, card)
 
@@ -48,11 +52,12 @@ class Invert:
         if module.done == 0:
             module.begin()
             optimiser.state.clear()
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
             loss, terms = judge(Batch(module.images, module.labels))
             module.keep_if_better(module.images, loss)
-            loss.backward(inputs=list(module.parameters()))
+            loss.backward(inputs=trained)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             with torch.no_grad():

@@ -37,6 +37,10 @@ class Made:
 class Maker(Protocol):
     """A frozen record of how images come to be. All that changes lives in the module that `build` returns."""
 
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes through the teacher that a new image costs."""
+
     def build(self, card: ModelCard) -> nn.Module:
         """The maker's networks and memory: everything that must survive a kill."""
 

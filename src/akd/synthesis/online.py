@@ -15,27 +15,29 @@ from akd.synthesis.maker import Batch, Judge, Made
 
 
 class OnlineState(nn.Module):
-    """The generator, and how many classes it can be asked for (0: it is not asked)."""
+    """The generators, and how many classes they can be asked for (0: they are not asked). Each makes its part of a batch."""
 
-    def __init__(self, generator: Generator | ConditionalGenerator, num_classes: int):
+    def __init__(self, generators: list[Generator] | list[ConditionalGenerator], num_classes: int):
         super().__init__()
-        self.generator = generator
+        self.generators = nn.ModuleList(generators)
+        self.latent = generators[0].latent
         self.num_classes = num_classes
 
     def forward(self, count: int) -> Batch:
         device = next(self.parameters()).device
-        z = torch.randn(count, self.generator.latent, device=device)
-        if isinstance(self.generator, ConditionalGenerator):
-            labels = torch.randint(self.num_classes, (count,), device=device)
-            return Batch(self.generator(z, labels), labels)
-        return Batch(self.generator(z), torch.zeros(count, dtype=torch.int64, device=device))
+        z = torch.randn(count, self.latent, device=device)
+        labels = torch.randint(max(1, self.num_classes), (count,), device=device)
+        parts = zip(z.tensor_split(len(self.generators)), labels.tensor_split(len(self.generators)), strict=True)
+        asked = [(z, labels) if self.num_classes else (z,) for z, labels in parts]
+        images = [generator(*given) for generator, given in zip(self.generators, asked, strict=True) if len(given[0])]
+        return Batch(torch.cat(images), labels)
 
 
 @dataclass(frozen=True)
 class Online:
-    """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw.
+    """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw; `count` of them.
 
-    `first` steps in the first turn, so that the student never learns from an untrained generator.
+    `first` steps in the first turn, so that the student never learns from an untrained generator; no steps at all leave it so.
     """
 
     steps: int = 1
@@ -44,23 +46,32 @@ class Online:
     latent: int = 256
     width: int = 128
     asked: bool = False
+    count: int = 1
     clip: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
 
-    def build(self, card: ModelCard) -> OnlineState:
-        if self.asked:
-            return OnlineState(
-                ConditionalGenerator(card.input_size, card.num_classes, self.latent, self.width), card.num_classes
-            )
-        return OnlineState(Generator(card.input_size, self.latent, self.width), 0)
+    @property
+    def passes(self) -> int:
+        return self.steps
 
-    def optimiser(self, module: nn.Module) -> Optimizer:
+    def build(self, card: ModelCard) -> OnlineState:
+        size, each = card.input_size, range(self.count)
+        if self.asked:
+            conditional = [ConditionalGenerator(size, card.num_classes, self.latent, self.width) for _ in each]
+            return OnlineState(conditional, card.num_classes)
+        return OnlineState([Generator(size, self.latent, self.width) for _ in each], 0)
+
+    def optimiser(self, module: nn.Module) -> Optimizer | None:
+        if not self.steps:
+            return None
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
-        assert optimiser is not None
+        if optimiser is None:
+            return Made(None, {})
         for group in optimiser.param_groups:
             group["lr"] = at(self.lr, progress)
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None
@@ -68,9 +79,9 @@ class Online:
             batch = module(count)
             loss, terms = judge(batch)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward(inputs=list(module.parameters()))
+            loss.backward(inputs=trained)
             if self.clip:
-                nn.utils.clip_grad_norm_(module.parameters(), self.clip)
+                nn.utils.clip_grad_norm_(trained, self.clip)
             optimiser.step()
         keep = None if batch is None else Batch(batch.images.detach(), batch.labels)
         return Made(keep, terms)

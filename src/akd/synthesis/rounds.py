@@ -92,6 +92,10 @@ class Rounds:
     names: Tensor | None = None
     chunk: int = 10
 
+    @property
+    def passes(self) -> int:
+        return self.steps
+
     def build(self, card: ModelCard) -> RoundsState:
         return RoundsState(self.images, card, self.latent, self.names)
 

@@ -1,0 +1,183 @@
+"""Methods and ideas side by side on a small task: variants times seeds, each a run of its own, measured at its last state."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from akd.config import parse_method
+from akd.errors import ConfigError, did_you_mean
+from akd.evaluation.data import TestSet, load_test_set
+from akd.evaluation.metrics import evaluate
+from akd.files import write_json
+from akd.ideas import IDEAS
+from akd.methods import METHODS
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.models import load_model, save_model
+from akd.processes import Job, run_together
+from akd.quickstart import digits_teacher
+from akd.runtime import set_threads
+from akd.training import train_teacher
+
+BASELINE = "untrained"
+ROUNDS: Mapping[str, Mapping[str, Any]] = {
+    # Published schedules are made for 80,000 steps and more; these make rounds as many, and shorter, in a few thousand.
+    "dafl": {"batch_size": 256},
+    "deepinversion": {"iterations": 200, "student_steps": 100},
+    "cmi": {"generator_steps": 50, "student_steps": 40},
+    "fast": {"student_steps": 40},
+    "nayer": {"generator_steps": 20, "student_steps": 40},
+    "spaceship": {"generator_steps": 50, "student_steps": 40},
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A teacher that is trained in seconds, the student it is distilled into, and for how many steps.
+
+    knobs: what differs from a method's published constants at this size, by method.
+    """
+
+    teacher: Callable[[str | None, int], Classifier]
+    student: tuple[str, str]
+    steps: int
+    knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: ROUNDS)
+
+
+def _digits(_data: str | None, seed: int) -> Classifier:
+    return digits_teacher(seed)
+
+
+def _mnist(data: str | None, seed: int) -> Classifier:
+    card = ModelCard("lenet5", 10, (0.1307,), (0.3081,), (1, 28, 28), label_names=tuple("0123456789"))
+    train = load_test_set(str(_training_file(data)), card)
+    return train_teacher(card, train.images, train.labels, epochs=2, seed=seed)
+
+
+def _training_file(data: str | None) -> Path:
+    if data is None:
+        raise ConfigError("task mnist needs MNIST on disk; give --data FOLDER with train-*.parquet and test-*.parquet")
+    files = sorted(Path(data).glob("train-*.parquet"))
+    if len(files) != 1:
+        raise ConfigError(f"{data} holds {len(files)} files train-*.parquet; give --data FOLDER with one, and test-*.parquet")
+    return files[0]
+
+
+TASKS = {
+    "digits": Task(_digits, ("--budget", "10%"), 2000),
+    "mnist": Task(_mnist, ("--student", "lenet5-half"), 2000),
+}
+
+
+def parsed(variant: str) -> tuple[str, list[str]]:
+    """'dfad+features' -> ('dfad', ['features']); ConfigError where there is no such method or idea."""
+    method, *ideas = variant.split("+")
+    for name, known in [(method, list(METHODS)), *((idea, list(IDEAS)) for idea in ideas)]:
+        if name not in known:
+            raise ConfigError(f"unknown {name!r} in {variant!r}{did_you_mean(name, known)}; write METHOD or METHOD+IDEA+…")
+    return method, ideas
+
+
+def ablation(method: str) -> list[str]:
+    """The method alone, with each idea alone, and with all together."""
+    return [method, *(f"{method}+{idea}" for idea in IDEAS), "+".join([method, *IDEAS])]
+
+
+def run_bench(
+    task_name: str,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    steps: int | None = None,
+    data: str | None = None,
+    at_once: int = 1,
+    look: Callable[[int, int], None] = lambda done, cells: None,
+) -> dict[str, Any]:
+    """Run what is not run yet under `out`, measure every cell at its last state; a JSON-ready dict of cells and rows.
+
+    Each seed has one teacher, shared by all variants, so that variants are compared seed by seed. `look` is told how many
+    of how many cells are done.
+    """
+    if task_name not in TASKS:
+        raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
+    task, named = TASKS[task_name], {variant: parsed(variant) for variant in variants}
+    set_threads(1)
+    teachers = {seed: _teacher(task, data, seed, out / f"seed-{seed}" / "teacher") for seed in seeds}
+    cells = [(variant, seed) for seed in seeds for variant in variants]
+    jobs = []
+    for variant, seed in cells:
+        (method, ideas), run = named[variant], out / f"seed-{seed}" / variant
+        told = yaml.safe_dump({"name": method, **task.knobs.get(method, {})}, default_flow_style=True, width=10_000).strip()
+        parse_method(yaml.safe_load(told))  # fails here, not in a child
+        arguments = ["distill", "--teacher", str(out / f"seed-{seed}" / "teacher"), *task.student, "--set", f"method={told}"]
+        arguments += [word for idea in ideas for word in ("--with", idea)]
+        arguments += ["--steps", str(steps or task.steps), "--seed", str(seed), "--threads", "1", "--device", "cpu"]
+        jobs.append(Job((*arguments, "--out", str(run)), run.with_name(f"{variant}.log")))
+    paths = [out / f"seed-{seed}" / variant for variant, seed in cells]
+    run_together(jobs, at_once, lambda: look(sum((path / "result.json").exists() for path in paths), len(paths)))
+    source = task_name if data is None else data
+    test = load_test_set(source, next(iter(teachers.values())).card)
+    measured = [
+        _measured(variant, seed, path, teachers[seed], test) for (variant, seed), path in zip(cells, paths, strict=True)
+    ]
+    top1 = [evaluate(teacher, test).top1 for teacher in teachers.values()]
+    result = {"task": task_name, "steps": steps or task.steps, "teacher_top1": top1, "cells": measured}
+    write_json(out / "bench.json", {**result, "rows": table(measured)})
+    return {**result, "rows": table(measured)}
+
+
+def _teacher(task: Task, data: str | None, seed: int, folder: Path) -> Classifier:
+    if not (folder / "config.json").exists():
+        save_model(task.teacher(data, seed), folder)
+    return load_model(str(folder))
+
+
+def _measured(variant: str, seed: int, path: Path, teacher: Classifier, test: TestSet) -> dict[str, Any]:
+    found = evaluate(load_model(str(path)), test, teacher)
+    run, where = json.loads((path / "result.json").read_text()), json.loads((path / "environment.json").read_text())
+    kept = {key: run[key] for key in ("params", "ratio", "steps", "seconds")}
+    return {
+        "variant": variant,
+        "seed": seed,
+        "top1": found.top1,
+        "agreement": found.agreement,
+        "n": found.n,
+        **kept,
+        **{key: where[key] for key in ("device", "precision", "threads", "torch", "akd", "python")},
+    }
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a variant: mean and deviation over seeds, and of its difference to the first variant, seed by seed."""
+    variants = list(dict.fromkeys(cell["variant"] for cell in cells))
+    by = {variant: {cell["seed"]: cell for cell in cells if cell["variant"] == variant} for variant in variants}
+    rows = []
+    for variant in variants:
+        top1 = [cell["top1"] for cell in by[variant].values()]
+        more = [cell["top1"] - by[variants[0]][seed]["top1"] for seed, cell in by[variant].items()]
+        agreement = statistics.mean(cell["agreement"] for cell in by[variant].values())
+        seconds = statistics.mean(cell["seconds"] for cell in by[variant].values())
+        rows.append(
+            {
+                "variant": variant,
+                "n": len(top1),
+                "top1": statistics.mean(top1),
+                "deviation": _deviation(top1),
+                "agreement": agreement,
+                "seconds": seconds,
+                "more": statistics.mean(more),
+                "more_deviation": _deviation(more),
+            }
+        )
+    return rows
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None

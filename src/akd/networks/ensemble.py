@@ -1,0 +1,82 @@
+"""Several teachers as one: unlike architectures, each with its own normalisation, or specialists for disjoint classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from akd.errors import ModelError
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.models import load_model
+
+COMBINE = ("mean", "confidence")
+
+
+class Ensemble(Classifier):
+    """images [B, C, H, W] in 0..1 -> the log of the members' weighted mean prediction [B, K].
+
+    combine: "mean" weighs all members alike; "confidence" by 1 - entropy / log(classes) of each member's prediction for the
+    image. classes: for each member the joint class of each of its own, or None where it knows all of them in order. Terms that
+    read BatchNorm read every member's; terms that read feature maps read the last member's.
+    """
+
+    def __init__(self, members: Sequence[Classifier], classes: Sequence[Sequence[int] | None], combine: str = "mean"):
+        super().__init__(nn.ModuleList(members), _joint_card(members, classes))
+        if combine not in COMBINE:
+            raise ModelError(f"unknown way to combine teachers {combine!r}; use {' or '.join(COMBINE)}")
+        self.by_confidence = combine == "confidence"
+        self.classes = [None if known is None else list(known) for known in classes]
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert isinstance(self.net, nn.ModuleList)
+        answers, weights = [], []
+        for member, known in zip(self.net, self.classes, strict=True):
+            log_p = member(images).float().log_softmax(1)
+            doubt = -(log_p.exp() * log_p).sum(1) / math.log(log_p.shape[1])
+            weights.append(1 - doubt if self.by_confidence else torch.ones_like(doubt))
+            if known is not None:
+                spread = log_p.new_full((len(log_p), self.card.num_classes), -math.inf)
+                spread[:, known] = log_p
+                log_p = spread
+            answers.append(log_p)
+        # A floor, so that where no member knows anything all count alike instead of none.
+        share = torch.stack(weights).clamp_min(1e-4)
+        return torch.logsumexp(torch.stack(answers) + (share / share.sum(0)).log()[:, :, None], 0)
+
+
+def _joint_card(members: Sequence[Classifier], classes: Sequence[Sequence[int] | None]) -> ModelCard:
+    """What the ensemble is to others; the student takes the first member's normalisation."""
+    first = members[0].card
+    if len(members) != len(classes) or any(m.card.input_size != first.input_size for m in members):
+        sizes = ", ".join(str(m.card.input_size) for m in members)
+        raise ModelError(f"the teachers of an ensemble must take images of one size, not {sizes}; distil them one by one")
+    whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
+    for member, known in zip(members, whole, strict=True):
+        if len(set(known)) != member.card.num_classes or min(known) < 0:
+            told = f"{member.card.architecture} tells {member.card.num_classes} classes apart and is given {len(set(known))}"
+            raise ModelError(f"{told}; give `classes`, the joint class of each of its own, once each")
+    total = max(max(known) for known in whole) + 1
+    if missing := set(range(total)) - {c for known in whole for c in known}:
+        raise ModelError(f"no teacher knows class {min(missing)} of {total}; number the joint classes from 0 without gaps")
+    names: list[str | None] = [None] * total
+    for member, known in zip(members, whole, strict=True):
+        for name, c in zip(member.card.label_names or [None] * len(known), known, strict=True):
+            names[c] = names[c] or name
+    architecture = "+".join(m.card.architecture for m in members)
+    label_names = tuple(str(name) for name in names) if all(names) else None
+    return replace(first, architecture=architecture, arguments={}, num_classes=total, label_names=label_names)
+
+
+def load_named(named: Mapping[str, Any]) -> Classifier:
+    """The frozen teacher that a run names: one, as arguments of `load_model`, or {"members": [...], "combine": ...}."""
+    if "members" not in named:
+        return load_model(**named)
+    members = [{name: value for name, value in member.items() if name != "classes"} for member in named["members"]]
+    classes = [member.get("classes") for member in named["members"]]
+    loaded = [load_model(**member) for member in members]
+    return Ensemble(loaded, classes, named.get("combine", "mean")).freeze()
