@@ -13,6 +13,7 @@ import akd
 from akd.cli import main
 from akd.errors import ConfigError, DataError, ModelError
 from akd.networks.models import load_model, save_model
+from akd.report.facts import facts
 from akd.report.gather import Sources, gather
 from akd.report.record import conditions, evenly, read_run
 from tests.conftest import tiny_classifier
@@ -61,6 +62,17 @@ def test_a_method_without_a_bank_is_asked_for_images(bankless):
     assert run["synthetic"]["made"] is None and "drawn" in run["synthetic"]["source"]
     again = gather([bankless], Sources()).values["runs"][0]["synthetic"]
     assert again == run["synthetic"]
+
+
+def test_several_teachers_and_ideas_are_told(teacher_folder, tmp_path, data):
+    save_model(tiny_classifier(seed=2, widths=(6, 10)), tmp_path / "second")
+    members = {"members": [{"source": str(teacher_folder)}, {"source": str(tmp_path / "second")}]}
+    method = {"name": "dfad", "batch_size": 16}
+    akd.distill(members, out=tmp_path / "run", budget="50%", steps=6, method=method, ideas=["robust"])
+    (run,) = gather([tmp_path / "run"], Sources(str(data))).values["runs"]
+    assert run["missing"] == {} and len(run["synthetic"]["looks"]["synthetic"]["layers"]) == 4
+    told = {fact.label: fact.text for fact in facts(run)}
+    assert told["Ideas"] == "robust" and str(tmp_path / "second") in told["Teacher"]
 
 
 def test_an_unfinished_run_gives_what_there_is(run_folder, tmp_path, data):

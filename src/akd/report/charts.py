@@ -58,6 +58,7 @@ def axis(label: str, values: Sequence[float], log: bool = False, floor: float | 
         powers = range(first, last + 1, -(-(last - first) // MOST_POWERS))
         return Axis(label, 10.0**first, 10.0**last, [10.0**power for power in powers], True)
     if high - low < 1e-9 * (size := max(abs(high), abs(low), 1e-3)):  # a flat line, in the middle
+        size = size if size > 1e-3 else 1.0
         low, high = low - size / 2, high + size / 2
     step = _step(high - low)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

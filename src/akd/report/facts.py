@@ -8,6 +8,7 @@ from typing import Any
 
 from akd.config import difference
 from akd.report.findings import depth_mean
+from akd.report.record import source_of
 from akd.tables import short
 
 NOTHING = "–"
@@ -81,9 +82,11 @@ def _leaves(values: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any]
 
 def _went_in(run: dict[str, Any]) -> Iterator[Fact]:
     config, teacher = run["config"], run["teacher"]
-    named = str(config["teacher"].get("source"))
+    named = source_of(config)
     yield Fact("Went in", "Teacher", f"{teacher['architecture']} ({named})" if teacher else named)
     yield Fact("Went in", "Method", str(config["method"].get("name", "akd")))
+    if ideas := config.get("ideas"):
+        yield Fact("Went in", "Ideas", ", ".join(map(str, ideas)))
     yield Fact("Went in", "Size asked for", str(config.get("budget") or config.get("student")))
     asked = f"{config['steps']:,} steps" if config.get("steps") else duration(config.get("time"))
     yield Fact("Went in", "Length asked for", asked)

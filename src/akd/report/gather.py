@@ -19,8 +19,9 @@ from akd.evaluation.details import details
 from akd.evaluation.metrics import ask, judge
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.ensemble import load_named
 from akd.networks.models import load_model
-from akd.report.record import evenly, read_run, student_folder
+from akd.report.record import evenly, read_run, source_of, student_folder
 from akd.report.synthetic import collapse, look, sample_of, wanted
 from akd.runfolder import environment, teacher_of_run
 from akd.runner import digest
@@ -146,11 +147,11 @@ def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -
         model = load_model(sources.teacher)
     else:
         try:
-            model = load_model(**source)
+            model = load_named(source)
         except (ModelError, TypeError) as error:
             raise ConfigError(f"the run's teacher cannot be loaded ({error}); give --teacher its place") from error
     if told is not None and digest(model) != told:
-        named = sources.teacher or source["source"]
+        named = sources.teacher or source_of(run["config"])
         raise ConfigError(f"{named} is not the teacher that {run['path']} had; give --teacher the right one")
     known[str(told)] = Teacher(model, sources.data, make_runtime(sources.device).device)
     return known[str(told)]

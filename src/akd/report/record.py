@@ -44,6 +44,12 @@ def student_folder(path: Path) -> Path | None:
     return next((path / name for name in ("student", "last-good") if (path / name / "config.json").is_file()), None)
 
 
+def source_of(config: dict[str, Any]) -> str:
+    """How a run named its teacher, or its teachers."""
+    teacher = config["teacher"]
+    return " + ".join(str(one.get("source")) for one in teacher.get("members", [teacher]))
+
+
 def evenly(held: int, most: int) -> list[int]:
     """At most `most` of the numbers 0 .. held - 1, evenly chosen, the first and the last among them."""
     return list(range(held)) if held <= most else [round(i * (held - 1) / (most - 1)) for i in range(most)]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from akd.config import Run
 from akd.errors import AkdError
+from akd.ideas import plan_of
 from akd.networks.classifier import Classifier
 from akd.networks.taps import batch_norms, tapped
 from akd.objectives.images import batch_moments
@@ -82,7 +83,7 @@ def sample_of(path: Path, run: Run, teacher: Classifier) -> Sample:
             held, first = min(made, capacity), made % capacity if made > capacity else 0
             slots = (first + torch.tensor(evenly(held, wanted(teacher)))) % capacity
             return Sample(bank["images"][slots], made, f"evenly over the last {held:,} of {made:,} that were made")
-        plan = run.method.plan(teacher.card)
+        plan = plan_of(run.method, run.ideas, teacher.card)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
             maker = plan.maker.build(teacher.card)
