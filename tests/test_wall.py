@@ -26,6 +26,7 @@ LAYERS = [
     {"wiring", "wall", "runfolder", "delivery"},
     {"runner", "evaluation", "training"},
     {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
+    {"report"},
     {"commands"},
     {"cli"},
     {"__main__", "__init__"},

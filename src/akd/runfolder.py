@@ -41,11 +41,11 @@ class RunFolder:
 
     def result(self) -> dict[str, Any]:
         """What a finished run left in `result.json`; {} where the run is not finished."""
-        return _json_object(self.path / "result.json")
+        return json_object(self.path / "result.json")
 
     def earlier_records(self) -> list[dict[str, Any]]:
         """What the processes that worked on this run before opened."""
-        record = _json_object(self.path / "data_free.json")
+        record = json_object(self.path / "data_free.json")
         earlier = record.pop("earlier_processes", [])
         return [*earlier, record] if record else []
 
@@ -103,7 +103,7 @@ class RunFolder:
         """Where the run ran, and which teacher it had. Refuses to go on with another teacher."""
         file = self.path / "environment.json"
         now = {**environment(runtime), "teacher_sha256": teacher_digest}
-        before = _json_object(file)
+        before = json_object(file)
         if before.get("teacher_sha256", teacher_digest) != teacher_digest:
             raise ConfigError(f"the teacher's weights are not those that {self.path} began with; choose another --out")
         if before.get("precision", now["precision"]) != now["precision"]:
@@ -204,7 +204,7 @@ def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
     return pixels if channels == 3 else pixels[:, :, 0]
 
 
-def _json_object(file: Path) -> dict[str, Any]:
+def json_object(file: Path) -> dict[str, Any]:
     """What a JSON file holds; {} where there is none or it cannot be read."""
     try:
         value = json.loads(file.read_text())

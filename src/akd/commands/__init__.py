@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import bench, design, distill, evaluate, methods, quickstart
+from akd.commands import bench, design, distill, evaluate, methods, quickstart, report, watch
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -10,6 +10,8 @@ COMMANDS: dict[str, ModuleType] = {
         quickstart,
         distill,
         evaluate,
+        watch,
+        report,
         design,
         methods,
         bench,

@@ -41,6 +41,16 @@ class Evaluation:
     teacher_top1: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Logits float64 [N, K] of a model and of its teacher (None: not asked), labels [N], and K names that differ."""
+
+    model: Tensor
+    teacher: Tensor | None
+    labels: Tensor
+    names: tuple[str, ...]
+
+
 def evaluate(
     model: Classifier,
     test_set: TestSet,
@@ -53,26 +63,45 @@ def evaluate(
     `device`: where to compute, None for where each network is; both are left as they were, mode and place. Ties between
     logits go to the lower class. Raises ModelError where a network gives NaN or teacher and model do not go together.
     """
+    return judge(model, ask(model, test_set, teacher, batch_size, device))
+
+
+def ask(
+    model: Classifier,
+    test_set: TestSet,
+    teacher: Classifier | None = None,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+) -> Answers:
+    """What `model`, and `teacher` where one is given, say of every image; arguments and errors as for `evaluate`."""
     if teacher is not None:
         _check_pair(model, teacher)
-    logits, labels = _logits(model, test_set.images, batch_size, device), test_set.labels
+    names = test_set.label_names or tuple(map(str, range(model.card.num_classes)))
+    logits = _logits(model, test_set.images, batch_size, device)
+    theirs = None if teacher is None else _logits(teacher, test_set.images, batch_size, device)
+    return Answers(logits, theirs, test_set.labels, _told_apart(names))
+
+
+def judge(model: Classifier, answers: Answers) -> Evaluation:
+    """The results of `model`, whose answers these are."""
+    logits, theirs, labels = answers.model, answers.teacher, answers.labels
     ranking = logits.sort(dim=1, descending=True, stable=True).indices
     hits = ranking == labels[:, None]
-    theirs = None if teacher is None else _logits(teacher, test_set.images, batch_size, device)
+    mine = [hits[labels == i, 0] for i in range(logits.shape[1])]
     size = model.card.input_size
     return Evaluation(
         n=len(labels),
-        top1=_percent(hits[:, 0]),
-        top5=_percent(hits[:, :5].any(1)) if logits.shape[1] > 5 else None,
-        per_class=_per_class(hits[:, 0], labels, test_set.label_names or tuple(map(str, range(logits.shape[1])))),
+        top1=percent(hits[:, 0]),
+        top5=percent(hits[:, :5].any(1)) if logits.shape[1] > 5 else None,
+        per_class={name: percent(own) if len(own) else None for name, own in zip(answers.names, mine, strict=True)},
         ece=calibration_error(logits, labels),
         nll=F.cross_entropy(logits, labels).item(),
         params=measure.parameters(model.net),
         macs=measure.macs(model.net, size),
         latency_ms=measure.latency(model.net, size),
-        agreement=None if theirs is None else _percent(theirs.argmax(1) == logits.argmax(1)),
+        agreement=None if theirs is None else percent(theirs.argmax(1) == logits.argmax(1)),
         mean_kl=None if theirs is None else kl(logits, theirs).item(),
-        teacher_top1=None if theirs is None else _percent(theirs.argmax(1) == labels),
+        teacher_top1=None if theirs is None else percent(theirs.argmax(1) == labels),
     )
 
 
@@ -81,21 +110,28 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float
 
     Bins of equal width over the confidence of the chosen class, closed on the right (Guo et al. 2017, eq. 3).
     """
+    _, hits, confidence = by_confidence(logits, labels, bins)
+    return 100 * (hits - confidence).abs().sum().item() / len(labels)
+
+
+def by_confidence(logits: Tensor, labels: Tensor, bins: int = BINS) -> tuple[Tensor, Tensor, Tensor]:
+    """For each bin of confidence, as in `calibration_error`: images, right answers, sum of confidences; float64 [bins]."""
     confidence, choice = logits.double().softmax(1).max(1)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     which = torch.bucketize(confidence, edges[1:-1])
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, which, (choice == labels).double() - confidence)
-    return 100 * gap.abs().sum().item() / len(labels)
+
+    def in_bins(values: Tensor) -> Tensor:
+        return torch.zeros(bins, dtype=torch.float64).index_add_(0, which, values.double())
+
+    return in_bins(torch.ones_like(confidence)), in_bins(choice == labels), in_bins(confidence)
 
 
-def _per_class(hits: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Accuracy by class name; ImageNet has two classes called `crane`, so a name that comes again gets its number."""
-    keys = [f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names)]
-    mine = [hits[labels == i] for i in range(len(names))]
-    return {key: _percent(own) if len(own) else None for key, own in zip(keys, mine, strict=True)}
+def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
+    """ImageNet has two classes called `crane`: a name that comes again gets its number."""
+    return tuple(f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names))
 
 
-def _percent(hits: Tensor) -> float:
+def percent(hits: Tensor) -> float:
     return 100 * int(hits.sum()) / len(hits)
 
 

@@ -1,0 +1,36 @@
+"""akd report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from akd.console import log, out
+
+SUMMARY = "write what runs are and made into one HTML file that opens offline"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; several are set side by side")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    parser.add_argument("--data", metavar="PATH", help="a test set to measure on; the forms of akd evaluate")
+    parser.add_argument("--teacher", metavar="SOURCE", help="where the runs' teacher lies now, if not where it was")
+    parser.add_argument("--device", default="auto")
+
+
+def call(options: argparse.Namespace) -> dict[str, Any]:
+    from akd.errors import ConfigError
+    from akd.files import write_text
+    from akd.report.gather import Sources, gather
+    from akd.report.page import render
+
+    if options.out.is_dir() or not options.out.parent.is_dir():  # told before the work, not after it
+        raise ConfigError(f"cannot write {options.out}: name a file in a folder that is there, e.g. --out report.html")
+    sources = Sources(options.data, options.teacher, options.device)
+    gathered = gather(options.runs, sources, say=lambda line: log.print(line, markup=False))
+    write_text(options.out, render(gathered))
+    if not options.json:
+        size, runs = options.out.stat().st_size / 1e6, f"{len(options.runs)} run{'s' * (len(options.runs) > 1)}"
+        out.print(f"{options.out}: {runs}, {size:.1f} MB, opens offline", markup=False)
+    return {"out": str(options.out), **gathered.values}

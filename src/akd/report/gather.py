@@ -1,0 +1,199 @@
+"""A run folder becomes values: what the files say, and what teacher, student and images say when they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from akd.config import from_dict
+from akd.errors import AkdError, ConfigError, DataError, ModelError
+from akd.evaluation.data import TestSet, load_test_set
+from akd.evaluation.details import details
+from akd.evaluation.metrics import ask, judge
+from akd.networks import measure
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.ensemble import load_named
+from akd.networks.models import load_model
+from akd.report.record import evenly, read_run, source_of, student_folder
+from akd.report.synthetic import collapse, look, sample_of, wanted
+from akd.runfolder import environment, teacher_of_run
+from akd.runner import digest
+from akd.runtime import make_runtime
+from akd.synthesis.pictures import pictures
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Images uint8 [N, C, H, W] to be shown, oldest first, with the class [N] the teacher sees in each."""
+
+    images: Tensor
+    said: Tensor
+
+
+@dataclass(eq=False)
+class Gathered:
+    """What a report is made of: `values` are JSON-ready; `shown` holds, by run, images where there are any."""
+
+    values: dict[str, Any]
+    shown: list[Shown | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is asked beside the run folders: a test set, a teacher in place of the runs' own, where to compute."""
+
+    data: str | None = None
+    teacher: str | None = None
+    device: str = "auto"
+
+
+class Teacher:
+    """A teacher, and what it says of a test set and of the yardsticks: asked once for all runs that share it."""
+
+    def __init__(self, model: Classifier, data: str | None, device: torch.device):
+        self.model, self.device = model, device
+        self.test = None if data is None else load_test_set(data, model.card)
+        self.logits = None if self.test is None else ask(model, self.test, device=device).model
+        count = wanted(model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            formulas = (pictures(count, model.card) * 255).round().to(torch.uint8)
+        self.yardsticks = {"formula pictures": look(model, formulas, device)[0]}
+        if self.test is not None:
+            real = self.test.images[evenly(len(self.test.images), count)]
+            self.yardsticks["real test images"] = look(model, real, device)[0]
+
+
+def gather(paths: list[Path], sources: Sources, say: Say = lambda line: None) -> Gathered:
+    """Everything a report on these run folders holds. What cannot be had is left None, and `missing` says why.
+
+    Raises ConfigError where a path is no run, DataError where the test set does not fit; a teacher that is gone, or is not
+    the one that a run had, only makes its report shorter.
+    """
+    runs = [read_run(path) for path in paths]
+    _tell_apart(runs)
+    here = environment(make_runtime(sources.device, "fp32"))
+    gathered = Gathered(
+        {
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "akd": metadata.version("akd"),
+            "data": sources.data,
+            "here": here,
+            "runs": runs,
+        }
+    )
+    known: dict[str, Teacher] = {}
+    for run in runs:
+        say(f"{run['name']}: asking its networks")
+        shown, found = _ask_networks(run, sources, known)
+        run.update(found)
+        gathered.shown.append(shown)
+    return gathered
+
+
+def _tell_apart(runs: list[dict[str, Any]]) -> None:
+    """Runs of one folder name go by their path."""
+    names = [run["name"] for run in runs]
+    for run in runs:
+        run["name"] = run["path"] if names.count(run["name"]) > 1 else run["name"]
+
+
+def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -> tuple[Shown | None, dict[str, Any]]:
+    """What teacher and student say, as further values of `run`; `missing` tells by part why it is not there."""
+    missing: dict[str, str] = {}
+    found: dict[str, Any] = {"missing": missing, "teacher": None, "student": None, "synthetic": None, "measured": None}
+    teacher = student = shown = None
+    try:
+        teacher = _teacher(run, sources, known)
+        found["teacher"] = _costs(teacher.model)
+        shown, found["synthetic"] = _synthetic(run, teacher)
+    except (DataError, ModelError):  # of what this command was told, not of what the run left
+        raise
+    except AkdError as error:
+        missing["synthetic" if teacher else "teacher"] = str(error)
+    try:
+        student = _student(run)
+        found["student"] = _costs(student)
+    except AkdError as error:
+        missing["student"] = str(error)
+    test = teacher.test if teacher else None
+    if student and sources.data is not None:
+        test = test or load_test_set(sources.data, student.card)
+        try:
+            found["measured"] = _measured(student, teacher, test, make_runtime(sources.device).device)
+        except ModelError as error:
+            missing["measured"] = str(error)
+    network = student or (teacher and teacher.model)
+    found["classes"] = _names(network.card, test) if network else None
+    return shown, found
+
+
+def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -> Teacher:
+    """The run's teacher, or the one that is named, which must be the same; ConfigError where its weights are others."""
+    told = run["environment"].get("teacher_sha256")
+    if told in known:
+        return known[told]
+    source = teacher_of_run(Path(run["path"])) or {}
+    if sources.teacher is not None and sources.teacher != source.get("source"):
+        model = load_model(sources.teacher)
+    else:
+        try:
+            model = load_named(source)
+        except (ModelError, TypeError) as error:
+            raise ConfigError(f"the run's teacher cannot be loaded ({error}); give --teacher its place") from error
+    if told is not None and digest(model) != told:
+        named = sources.teacher or source_of(run["config"])
+        raise ConfigError(f"{named} is not the teacher that {run['path']} had; give --teacher the right one")
+    known[str(told)] = Teacher(model, sources.data, make_runtime(sources.device).device)
+    return known[str(told)]
+
+
+def _student(run: dict[str, Any]) -> Classifier:
+    """The student that was handed over, or the last good one of a run that diverged."""
+    folder, path = student_folder(Path(run["path"])), run["path"]
+    if folder is None:
+        raise ConfigError(f"no student yet; akd distill --config {path}/config.yaml --out {path} goes on with the run")
+    return load_model(str(folder), arch=run["config"].get("student"))
+
+
+def _costs(model: Classifier) -> dict[str, Any]:
+    size = model.card.input_size
+    return {
+        "architecture": model.card.architecture,
+        "params": measure.parameters(model),
+        "macs": measure.macs(model, size),
+        "latency_ms": measure.latency(model, size),
+        "input_size": list(size),
+        "num_classes": model.card.num_classes,
+    }
+
+
+def _synthetic(run: dict[str, Any], teacher: Teacher) -> tuple[Shown, dict[str, Any]]:
+    """What the teacher sees in the run's images, and beside it in its yardsticks."""
+    sample = sample_of(Path(run["path"]), from_dict(run["config"]), teacher.model)
+    mine, said = look(teacher.model, sample.images, teacher.device)
+    looks = {"synthetic": mine, **teacher.yardsticks}
+    values = {"source": sample.source, "made": sample.made, "collapse": collapse(mine)}
+    return Shown(sample.images, said), {**values, "looks": {name: asdict(found) for name, found in looks.items()}}
+
+
+def _measured(student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device) -> dict[str, Any]:
+    """The evaluation and its details; no pair needs checking, since the run made the one from the other."""
+    answers = replace(ask(student, test, device=device), teacher=teacher.logits if teacher else None)
+    return {"data": test.name, **asdict(judge(student, answers)), "details": asdict(details(answers))}
+
+
+def _names(card: ModelCard | None, test: TestSet | None) -> list[str] | None:
+    """The classes' names: the model's own, or else the test set's, or else their numbers; None where no model is known."""
+    if card is None:
+        return None
+    return list(card.label_names or (test and test.label_names) or map(str, range(card.num_classes)))

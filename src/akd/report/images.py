@@ -1,0 +1,66 @@
+"""Pictures for a page that opens offline: PNGs inside data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from akd.runfolder import GRID
+
+MOST_GRIDS, WIDEST = 6, 640
+SIDE = 64  # pixels a side at which one image is shown
+HUE, OWN = (214, 69, 65), (120, 130, 140)  # of the confusion's errors, and of its diagonal: legible on white and on black
+
+
+def data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def grid_uri(file: Path, width: int) -> str | None:
+    """A run's picture of images `width` pixels wide (0: unknown), at their own size; None where it cannot be read."""
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB" if opened.mode not in ("L", "RGB") else opened.mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    enlarged = image.width // (GRID * (width + 1)) if width else 1
+    if enlarged > 1:
+        image = image.resize((image.width // enlarged, image.height // enlarged), Image.Resampling.NEAREST)
+    image.thumbnail((WIDEST, WIDEST))
+    return data_uri(image)
+
+
+def strip_uri(images: Tensor) -> str:
+    """uint8 [N, C, H, W] -> one picture, the images side by side with a transparent gap between them."""
+    n, channels, height, width = images.shape
+    scale = max(1, -(-max(height, width) // SIDE))
+    small = torch.nn.functional.avg_pool2d(images.float(), scale) if scale > 1 else images
+    pixels = small.round().to(torch.uint8)
+    coloured = pixels[:, :3] if channels >= 3 else pixels[:, :1].expand(-1, 3, -1, -1)
+    height, width = coloured.shape[2:]
+    gap = max(1, width // 16)
+    sheet = torch.zeros(height, n * (width + gap) - gap, 4, dtype=torch.uint8)
+    for i, image in enumerate(coloured):
+        left = i * (width + gap)
+        sheet[:, left : left + width, :3] = image.permute(1, 2, 0)
+        sheet[:, left : left + width, 3] = 255
+    return data_uri(Image.fromarray(sheet.numpy(), "RGBA"))
+
+
+def heat_uri(classes: int, cells: list[tuple[int, int, int]]) -> str:
+    """A confusion of many classes, a pixel a cell: the root of each row's share as opacity, so that small ones show."""
+    counts = torch.zeros(classes, classes)
+    for row, column, count in cells:
+        counts[row, column] = count
+    alpha = (counts / counts.sum(1, keepdim=True).clamp_min(1)).sqrt()
+    sheet = torch.tensor([*HUE, 0], dtype=torch.uint8).repeat(classes, classes, 1)
+    sheet[torch.arange(classes), torch.arange(classes), :3] = torch.tensor(OWN, dtype=torch.uint8)
+    sheet[:, :, 3] = (alpha * 255).round().to(torch.uint8)
+    return data_uri(Image.fromarray(sheet.numpy(), "RGBA"))
