@@ -13,7 +13,7 @@ from torch import Tensor
 from akd.errors import ModelError
 from akd.evaluation.data import TestSet
 from akd.networks import measure
-from akd.networks.classifier import Classifier
+from akd.networks.classifier import Classifier, distinct
 from akd.objectives.logits import kl
 
 BINS = 15
@@ -89,10 +89,8 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float
 
 
 def _per_class(hits: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Accuracy by class name; ImageNet has two classes called `crane`, so a name that comes again gets its number."""
-    keys = [f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names)]
     mine = [hits[labels == i] for i in range(len(names))]
-    return {key: _percent(own) if len(own) else None for key, own in zip(keys, mine, strict=True)}
+    return {key: _percent(own) if len(own) else None for key, own in zip(distinct(names), mine, strict=True)}
 
 
 def _percent(hits: Tensor) -> float:
