@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from akd.config import Run, from_dict
+from akd.errors import ConfigError
 from akd.loop import Report
 from akd.methods import Method
-from akd.networks.classifier import Classifier
+from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model
 from akd.runner import Outcome, execute
 
 if TYPE_CHECKING:
+    from akd.delivery.export import Export, Samples
     from akd.evaluation.metrics import Evaluation
 
 IN_MEMORY = "a model in memory"
@@ -99,3 +101,51 @@ def evaluate(model: Classifier | str | Path, data: str | Path, teacher: Classifi
 
     network = loaded(model)
     return measure(network, load_test_set(str(data), network.card), None if teacher is None else loaded(teacher))
+
+
+def export(
+    model: Classifier | str | Path,
+    out: str | Path | None = None,
+    *,
+    formats: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    normalise: bool = True,
+    softmax: bool = False,
+    push_dir: str | Path | None = None,
+    run: str | Path | None = None,
+) -> Export:
+    """Write `model` for other runtimes into the folder `out`, each file read back and compared with it.
+
+    out: by default `export` in the run or model folder `model`. formats: some of "safetensors", "onnx", "int8", "pt2"; by
+    default all that the installed packages allow. data: a test set to compare on too. push_dir: a folder for the Hugging Face
+    hub, with a card. run: the run whose images are compared on and whose history the card tells; by default `model`.
+    Raises Disagreement, an AkdError, where a file differs from the model: that file is not kept.
+    """
+    from akd.delivery.export import CALIBRATION, COMPARED, Samples, export_model
+    from akd.delivery.formats import chosen
+    from akd.delivery.hub import check_free, write_hub_folder
+    from akd.delivery.synthetic import images_of
+
+    student = model if isinstance(model, Classifier) else load_model(str(model))
+    home = Path(run) if run is not None else None if isinstance(model, Classifier) else Path(model)
+    if out is None:
+        if home is None or not home.is_dir():
+            raise ConfigError("where to? give --out DIR for the exported files")
+        out = home / "export"
+    names = chosen(formats)
+    if push_dir is not None:
+        check_free(Path(push_dir))
+    synthetic = Samples(*images_of(home, student.card, CALIBRATION + COMPARED))
+    test = None if data is None else _samples(data, student.card)
+    done = export_model(student, Path(out), names, synthetic, test, normalise=normalise, softmax=softmax)
+    if push_dir is not None:
+        write_hub_folder(Path(push_dir), student, done, home)
+    return done
+
+
+def _samples(data: str | Path, card: ModelCard) -> Samples:
+    from akd.delivery.export import Samples
+    from akd.evaluation.data import load_test_set
+
+    test = load_test_set(str(data), card)
+    return Samples(test.images, test.name, test.labels)

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import design, distill, evaluate, methods, quickstart
+from akd.commands import design, distill, evaluate, export, methods, quickstart
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -10,6 +10,7 @@ COMMANDS: dict[str, ModuleType] = {
         quickstart,
         distill,
         evaluate,
+        export,
         design,
         methods,
     )
