@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from akd.api import distill, evaluate, export, load_teacher
+    from akd.api import distill, dream, evaluate, export, load_teacher
     from akd.errors import AkdError
     from akd.networks.classifier import Classifier, ModelCard
     from akd.networks.design import design_student
@@ -23,6 +23,7 @@ _WHERE = {
     "design_student": "akd.networks.design",
     "evaluate": "akd.api",
     "export": "akd.api",
+    "dream": "akd.api",
     "save_model": "akd.networks.models",
     "AkdError": "akd.errors",
     "Classifier": "akd.networks.classifier",
@@ -34,6 +35,7 @@ __all__ = [
     "ModelCard",
     "design_student",
     "distill",
+    "dream",
     "evaluate",
     "export",
     "load_teacher",

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import design, distill, evaluate, export, methods, quickstart
+from akd.commands import design, distill, dream, evaluate, export, methods, quickstart
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -11,6 +11,7 @@ COMMANDS: dict[str, ModuleType] = {
         distill,
         evaluate,
         export,
+        dream,
         design,
         methods,
     )
