@@ -144,7 +144,7 @@ def dream_card(file: str, found: Dreamt, run: RunFolder, teacher: Classifier, as
         tags=["synthetic", "knowledge-distillation", "data-free", "akd"],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": file}]}],
     )
-    short = [f"{name} {count:,}" for name, count in counts.items() if count < n // len(counts)]
+    short = [f"{name} ({count:,})" for name, count in counts.items() if count < n // len(counts)]
     fewer = f" Fewer than an even share have: {', '.join(short)}." if short else ""
     channels, height, width = card.input_size
     images = f"{found.from_bank:,} from the run's bank, {n - found.from_bank:,} from its maker, at step {found.steps:,}"
@@ -152,8 +152,8 @@ def dream_card(file: str, found: Dreamt, run: RunFolder, teacher: Classifier, as
 # {title}
 
 No photograph and no drawing is among these images: they were sought, from random numbers, while a student was distilled
-from a teacher without the teacher's training data. No two are alike. People see little in them; they are for training
-classifiers to answer as the teacher does. What a teacher has learnt from its data can show in such images: guard them as you
+from a teacher without the teacher's training data. No two are alike. They are for training classifiers to answer as the
+teacher does. What a teacher has learnt from its data shows in such images, in some so that people see it: guard them as you
 would guard the teacher.
 
 | column of `{file}` | what it holds |
