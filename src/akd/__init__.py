@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from akd.api import distill, evaluate, load_teacher
+    from akd.api import distill, dream, evaluate, export, load_teacher
     from akd.errors import AkdError
     from akd.networks.classifier import Classifier, ModelCard
     from akd.networks.design import design_student
@@ -22,12 +22,25 @@ _WHERE = {
     "load_teacher": "akd.api",
     "design_student": "akd.networks.design",
     "evaluate": "akd.api",
+    "export": "akd.api",
+    "dream": "akd.api",
     "save_model": "akd.networks.models",
     "AkdError": "akd.errors",
     "Classifier": "akd.networks.classifier",
     "ModelCard": "akd.networks.classifier",
 }
-__all__ = ["AkdError", "Classifier", "ModelCard", "design_student", "distill", "evaluate", "load_teacher", "save_model"]
+__all__ = [
+    "AkdError",
+    "Classifier",
+    "ModelCard",
+    "design_student",
+    "distill",
+    "dream",
+    "evaluate",
+    "export",
+    "load_teacher",
+    "save_model",
+]
 
 
 def __getattr__(name: str) -> Any:

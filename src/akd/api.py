@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from akd.config import Run, from_dict
+from akd.errors import ConfigError, ModelError
+from akd.files import write_text
 from akd.loop import Report
 from akd.methods import Method
-from akd.networks.classifier import Classifier
+from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.ensemble import load_named
 from akd.networks.models import load_model
-from akd.runner import Outcome, execute
+from akd.runfolder import RunFolder, environment
+from akd.runner import Outcome, digest, execute
+from akd.runtime import make_runtime
 
 if TYPE_CHECKING:
+    from akd.delivery.export import Export, Samples
     from akd.evaluation.metrics import Evaluation
 
 IN_MEMORY = "a model in memory"
@@ -101,3 +108,98 @@ def evaluate(model: Classifier | str | Path, data: str | Path, teacher: Classifi
 
     network = loaded(model)
     return measure(network, load_test_set(str(data), network.card), None if teacher is None else loaded(teacher))
+
+
+def export(
+    model: Classifier | str | Path,
+    out: str | Path | None = None,
+    *,
+    formats: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    normalise: bool = True,
+    softmax: bool = False,
+    push_dir: str | Path | None = None,
+    run: str | Path | None = None,
+) -> Export:
+    """Write `model` for other runtimes into the folder `out`, each file read back and compared with it.
+
+    out: by default `export` in the run or model folder `model`. formats: some of "safetensors", "onnx", "int8", "pt2"; by
+    default all that the installed packages allow. data: a test set to compare on too. push_dir: a folder for the Hugging Face
+    hub, with a card. run: the run whose images are compared on and whose history the card tells; by default `model`.
+    Raises Disagreement, an AkdError, where a file differs from the model: that file is not kept.
+    """
+    from akd.delivery.export import CALIBRATION, COMPARED, Samples, export_model
+    from akd.delivery.formats import chosen
+    from akd.delivery.hub import check_free, write_hub_folder
+    from akd.delivery.synthetic import images_of
+
+    student = model if isinstance(model, Classifier) else load_model(str(model))
+    home = Path(run) if run is not None else None if isinstance(model, Classifier) else Path(model)
+    if out is None:
+        if home is None or not home.is_dir():
+            raise ConfigError("where to? give --out DIR for the exported files")
+        out = home / "export"
+    names = chosen(formats)
+    if push_dir is not None:
+        check_free(Path(push_dir))
+    synthetic = Samples(*images_of(home, student.card, CALIBRATION + COMPARED))
+    test = None if data is None else _samples(data, student.card)
+    done = export_model(student, Path(out), names, synthetic, test, normalise=normalise, softmax=softmax)
+    if push_dir is not None:
+        write_hub_folder(Path(push_dir), student, done, home)
+    return done
+
+
+def dream(
+    run: str | Path,
+    out: str | Path,
+    *,
+    images: int = 10_000,
+    seed: int = 0,
+    teacher: Classifier | str | Path | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Write `images` synthetic images of `run` with its teacher's logits into the parquet file `out`, and a card beside it.
+
+    They come from the run's bank, and where that lacks a class from its maker, as evenly by class (as the teacher sees them)
+    as these allow. teacher: by default as the run's config names it. Returns what came of it, ready for JSON.
+    Raises AkdError where the run cannot give so many.
+    """
+    from akd.delivery.dream import card_file, dream_card, dreamt
+    from akd.evaluation.writers import write_parquet
+
+    folder, file, runtime = RunFolder(Path(run)), Path(out), make_runtime(device, "fp32")
+    if file.suffix != ".parquet":  # by which it is known to `akd evaluate` and on the hub
+        raise ConfigError(f"--out {file} must end in .parquet; try --out {file / 'set.parquet'}")
+    card, network = card_file(file), _teacher_of(folder, teacher)
+    found = dreamt(folder.path, network, images, seed, runtime)
+    write_parquet(file, found.images, found.labels, found.logits, found.names)
+    write_text(card, dream_card(file.name, found, folder, network, environment(runtime)))
+    sources = {"bank": found.from_bank, "maker": images - found.from_bank}
+    where = {"out": str(file), "card": str(card), "bytes": file.stat().st_size}
+    return {**where, "images": images, "seed": seed, "sources": sources, "classes": found.counts()}
+
+
+def _teacher_of(folder: RunFolder, named: Classifier | str | Path | None) -> Classifier:
+    """The teacher that the run in `folder` began with, told as it was then; `named` where it is elsewhere by now."""
+    if isinstance(named, Classifier):
+        teacher = named
+    else:
+        told = asdict(folder.config().teacher)
+        try:
+            teacher = load_named(told if named is None else {**told, "source": str(named)})
+        except ModelError as error:
+            if named is not None:
+                raise
+            raise ModelError(f"the run's teacher cannot be loaded ({error}); name it anew with --teacher") from error
+    if folder.environment().get("teacher_sha256", digest(teacher)) != digest(teacher):
+        raise ConfigError(f"the teacher's weights are not those that {folder.path} began with; name that one with --teacher")
+    return teacher
+
+
+def _samples(data: str | Path, card: ModelCard) -> Samples:
+    from akd.delivery.export import Samples
+    from akd.evaluation.data import load_test_set
+
+    test = load_test_set(str(data), card)
+    return Samples(test.images, test.name, test.labels)

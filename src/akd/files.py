@@ -34,6 +34,25 @@ def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
             raise
 
 
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside `folder`, which is made: for libraries that write files themselves, to be put in place by
+    `place`. It is gone afterwards."""
+    with one_line(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = tempfile.TemporaryDirectory(prefix=".", suffix=HALF_WRITTEN, dir=folder)
+    with stage as name:
+        yield Path(name)
+
+
+def place(staged: Path, file: Path) -> None:
+    """Flush `staged` to the disk and rename it to `file`, on the same file system."""
+    with one_line(file):
+        with open(staged, "rb") as content:
+            os.fsync(content.fileno())
+        os.replace(staged, file)
+
+
 def remove_half_written(*folders: Path) -> None:
     """Remove what a kill left to one side in these folders."""
     for folder in folders:

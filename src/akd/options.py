@@ -37,6 +37,10 @@ def integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def words(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what a weights file does not tell itself")
     group.add_argument("--arch", help="architecture name (`akd design --list`), or package.module:factory")

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from akd.config import Run, difference, from_yaml, to_dict, to_yaml
+from akd.config import Run, difference, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
 from akd.files import one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
@@ -42,6 +42,18 @@ class RunFolder:
     def result(self) -> dict[str, Any]:
         """What a finished run left in `result.json`; {} where the run is not finished."""
         return json_object(self.path / "result.json")
+
+    def config(self) -> Run:
+        """The run's record. ConfigError where the folder is no run's, or one of another akd's."""
+        file = self.path / "config.yaml"
+        if not file.exists():
+            raise ConfigError(f"{self.path} is no run folder; give one that `akd distill --out` made")
+        with one_line(file):
+            return from_dict(from_yaml(file.read_text(errors="replace")))
+
+    def environment(self) -> dict[str, Any]:
+        """Where the run ran, as `write_environment` left it; {} where it is not there."""
+        return json_object(self.path / "environment.json")
 
     def earlier_records(self) -> list[dict[str, Any]]:
         """What the processes that worked on this run before opened."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from akd.networks.design import Design
+
+if TYPE_CHECKING:  # what is exported, and with what, is of no concern to the other tables
+    from akd.delivery.export import Export
 
 UNITS = {
     "n": "test images",
@@ -55,6 +58,23 @@ def evaluation_table(title: str, result: Mapping[str, Any]) -> Table:
     for name, value in result.items():
         if name in UNITS and value is not None:
             table.add_row(UNITS[name], f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
+    return table
+
+
+def export_table(done: Export) -> Table:
+    """The student in PyTorch, and each file beside it."""
+    tested = "test" in done.compared
+    columns = ["synthetic\nmax diff", "\nagree %", *(["test\nmax diff", "\nagree %", "\naccur. %"] if tested else [])]
+    table = table_of(f"exported to {done.out}", "\nformat", "\nkB", *columns, "\nms")
+    for row in done.rows:
+        cells = [row.format + " (NOT KEPT)" * bool(row.problem), "" if row.bytes is None else f"{row.bytes / 1e3:,.0f}"]
+        for kind in done.compared:
+            match = row.matches.get(kind)
+            same = match is None or row.format == "student"
+            cells += ["", ""] if match is None or same else [f"{match.difference:.1e}", f"{match.agreement:.1f}"]
+            if kind == "test":
+                cells.append("" if match is None or match.accuracy is None else f"{match.accuracy:.2f}")
+        table.add_row(*cells, "" if row.latency_ms is None else f"{row.latency_ms:.3f}")
     return table
 
 

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from akd.commands import bench, design, distill, evaluate, methods, quickstart, report, watch
+from akd.commands import bench, design, distill, dream, evaluate, export, methods, quickstart, report, watch
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
@@ -12,6 +12,8 @@ COMMANDS: dict[str, ModuleType] = {
         evaluate,
         watch,
         report,
+        export,
+        dream,
         design,
         methods,
         bench,

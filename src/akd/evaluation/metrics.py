@@ -13,7 +13,7 @@ from torch import Tensor
 from akd.errors import ModelError
 from akd.evaluation.data import TestSet
 from akd.networks import measure
-from akd.networks.classifier import Classifier
+from akd.networks.classifier import Classifier, distinct
 from akd.objectives.logits import kl
 
 BINS = 15
@@ -79,7 +79,7 @@ def ask(
     names = test_set.label_names or tuple(map(str, range(model.card.num_classes)))
     logits = _logits(model, test_set.images, batch_size, device)
     theirs = None if teacher is None else _logits(teacher, test_set.images, batch_size, device)
-    return Answers(logits, theirs, test_set.labels, _told_apart(names))
+    return Answers(logits, theirs, test_set.labels, tuple(distinct(names)))
 
 
 def judge(model: Classifier, answers: Answers) -> Evaluation:
@@ -124,11 +124,6 @@ def by_confidence(logits: Tensor, labels: Tensor, bins: int = BINS) -> tuple[Ten
         return torch.zeros(bins, dtype=torch.float64).index_add_(0, which, values.double())
 
     return in_bins(torch.ones_like(confidence)), in_bins(choice == labels), in_bins(confidence)
-
-
-def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
-    """ImageNet has two classes called `crane`: a name that comes again gets its number."""
-    return tuple(f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names))
 
 
 def percent(hits: Tensor) -> float:

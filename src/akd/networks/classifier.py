@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +54,11 @@ class ModelCard:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Class names that can be keys: ImageNet has two classes called `crane`, so a name that comes again gets its number."""
+    return [f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names)]
+
+
 class Classifier(nn.Module):
     """images [B, C, H, W] in 0..1 -> logits [B, K]. Normalisation is inside, so nobody can forget it."""
 
@@ -71,3 +78,14 @@ class Classifier(nn.Module):
     def freeze(self) -> Classifier:
         """Eval mode, no parameter trains: what a teacher is. Returns itself."""
         return self.eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Classifier:
+        """The frozen classifier in the model or run folder `source`, or of the Hugging Face repository "owner/repo[@rev]".
+
+        Raises ModelError. What a folder does not tell itself can be told to `akd.load_teacher`.
+        """
+        from akd.networks.models import load_model  # it is built on this module
+
+        name = str(source)
+        return load_model(name if os.path.exists(name) or ":" in name else f"hf-hub:{name}")

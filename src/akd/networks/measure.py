@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -47,19 +47,24 @@ def macs(net: nn.Module, input_size: tuple[int, ...]) -> int:
 def latency(net: nn.Module, input_size: tuple[int, ...], batch: int = 1, repeats: int = 100) -> float:
     """Median milliseconds of a forward pass of `batch` images of `input_size` (C, H, W) on the CPU, in eval mode.
 
-    Uses torch's current number of threads. One pass warms up and one is always timed; no pass starts after 0.3 s.
+    Uses torch's current number of threads; timed as `median_ms` does.
     """
     if any(p.device.type != "cpu" for p in net.parameters()):
         net = copy.deepcopy(net).cpu()
-    end = time.perf_counter() + LATENCY_SECONDS
-    seconds: list[float] = []
     with _undisturbed(net):
         images = _images(net, batch, input_size)
-        net(images)
-        while not seconds or (len(seconds) < repeats and time.perf_counter() < end):
-            start = time.perf_counter()
-            net(images)
-            seconds.append(time.perf_counter() - start)
+        return median_ms(lambda: net(images), repeats)
+
+
+def median_ms(call: Callable[[], object], repeats: int = 100) -> float:
+    """Median milliseconds of `call`. One call warms up and one is always timed; none starts after 0.3 s."""
+    end = time.perf_counter() + LATENCY_SECONDS
+    seconds: list[float] = []
+    call()
+    while not seconds or (len(seconds) < repeats and time.perf_counter() < end):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds)
 
 

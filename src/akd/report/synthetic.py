@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from akd.config import Run
+from akd.delivery.synthetic import left_by
 from akd.errors import AkdError
-from akd.ideas import plan_of
 from akd.networks.classifier import Classifier
 from akd.networks.taps import batch_norms, tapped
 from akd.objectives.images import batch_moments
 from akd.report.record import evenly
-from akd.runfolder import RunFolder
+from akd.runtime import Runtime
 
 LEAST, PER_CLASS = 1000, 20  # images looked at: at least this many, and so many a class
 BATCH = 128
@@ -72,27 +72,18 @@ class Look:
 def sample_of(path: Path, run: Run, teacher: Classifier) -> Sample:
     """Images the run learned from, evenly over its bank; fresh ones from its maker where it keeps no bank.
 
-    This is all that the report knows of a checkpoint's inside. AkdError where there is no checkpoint, or none that fits.
+    AkdError where there is no checkpoint, or none that fits.
     """
-    parts = RunFolder(path).load_checkpoint()["parts"]
-    try:
-        if bank := parts.get("bank"):
-            made, capacity = int(bank["_extra_state"]), len(bank["images"])
-            if not made:
-                raise AkdError("the run has made no images yet; report on it again in a while")
-            held, first = min(made, capacity), made % capacity if made > capacity else 0
-            slots = (first + torch.tensor(evenly(held, wanted(teacher)))) % capacity
-            return Sample(bank["images"][slots], made, f"evenly over the last {held:,} of {made:,} that were made")
-        plan = plan_of(run.method, run.ideas, teacher.card)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed)
-            maker = plan.maker.build(teacher.card)
-            maker.load_state_dict(parts["maker"])
-            images = torch.cat([plan.maker.draw(maker, BATCH).images for _ in range(-(-wanted(teacher) // BATCH))])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise AkdError(f"{path / 'checkpoint.pt'} does not fit this akd; look at it with the akd that made it") from error
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Sample(pixels, None, "drawn from its maker for this report, as it keeps no bank")
+    left = left_by(path, teacher.card, Runtime(torch.device("cpu")))
+    if left.made == 0:
+        raise AkdError("the run has made no images yet; report on it again in a while")
+    if left.made is not None:
+        words = f"evenly over the last {len(left.bank):,} of {left.made:,} that were made"
+        return Sample(left.bank[torch.tensor(evenly(len(left.bank), wanted(teacher)))], left.made, words)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        images = torch.cat([left.draw(BATCH) for _ in range(-(-wanted(teacher) // BATCH))])
+    return Sample(images, None, "drawn from its maker for this report, as it keeps no bank")
 
 
 def wanted(teacher: Classifier) -> int:

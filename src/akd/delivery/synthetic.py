@@ -1,0 +1,88 @@
+"""The images that a run made: from its bank, and from its maker as the checkpoint has it. Formulas where it left none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from akd.errors import AkdError, ConfigError, brief
+from akd.ideas import plan_of
+from akd.networks.classifier import ModelCard
+from akd.runfolder import RunFolder
+from akd.runtime import Runtime
+from akd.synthesis.bank import Bank
+from akd.synthesis.pictures import pictures
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a run left after `steps`: its bank uint8 [N, C, H, W], the last of `made` images, oldest first (made is None where
+    the method keeps no bank), and `draw`, count -> fresh images uint8 [count, C, H, W]."""
+
+    bank: Tensor
+    made: int | None
+    draw: Callable[[int], Tensor]
+    steps: int
+
+
+def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
+    """What the checkpoint of `run` holds, for images as its teacher's `card` tells. AkdError where there is none."""
+    config = RunFolder(run).config()
+    plan = plan_of(config.method, config.ideas, card)
+    if not (run / "checkpoint.pt").exists():
+        raise ConfigError(f"{run} has no checkpoint.pt, which holds a run's images; start the run again in another --out")
+    with _checkpoint(run) as saved:
+        (bank, made), steps = _bank(saved, card), int(saved["counters"]["step"])
+        maker = plan.maker.build(card)
+        maker.load_state_dict(saved["parts"]["maker"])
+        maker = runtime.place(maker)
+    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, count).images), steps)
+
+
+@contextmanager
+def _checkpoint(run: Path) -> Iterator[dict[str, Any]]:
+    saved = RunFolder(run).load_checkpoint()
+    try:
+        yield saved
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise AkdError(f"{run / 'checkpoint.pt'} does not fit its run ({brief(error, 80)}); make the run anew") from error
+
+
+def _bank(saved: dict[str, Any], card: ModelCard) -> tuple[Tensor, int | None]:
+    """The images uint8 [N, C, H, W] that a checkpoint's bank holds, oldest first, of how many; none of None without a bank."""
+    if "bank" not in saved["parts"]:
+        return torch.zeros((0, *card.input_size), dtype=torch.uint8), None
+    bank = Bank(len(saved["parts"]["bank"]["images"]), card.input_size)
+    bank.load_state_dict(saved["parts"]["bank"])
+    oldest = bank.written % bank.capacity if bank.written > bank.capacity else 0
+    return bank.images[: len(bank)].roll(-oldest, 0), bank.written
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """Images in 0..1, rounded to the 256 levels that files hold: uint8, on the CPU."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def images_of(source: Path | None, card: ModelCard, count: int, seed: int = 0) -> tuple[Tensor, str]:
+    """`count` images uint8 [count, C, H, W] of the run in `source`, shuffled, and where they are from, in words.
+
+    They are taken from its bank; what that cannot give, or all where `source` is no run's folder, are formula pictures.
+    """
+    bank = torch.zeros((0, *card.input_size), dtype=torch.uint8)
+    if source is not None and (source / "checkpoint.pt").exists():
+        with _checkpoint(source) as saved:
+            bank, _ = _bank(saved, card)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        mine = bank[torch.randperm(len(bank))[:count]]
+        if len(mine) == count:
+            return mine, "the run's image bank"
+        drawn = eight_bit(pictures(count - len(mine), card))
+        mixed = torch.cat([mine, drawn])[torch.randperm(count)]
+    return mixed, f"the run's image bank ({len(mine):,}) and formula pictures" if len(mine) else "formula pictures"
