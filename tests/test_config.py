@@ -5,10 +5,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from akd.config import Run, Source, difference, from_dict, from_yaml, parse_time, set_dotted, to_dict, to_yaml
+from akd.config import Run, Source, from_dict, from_yaml, parse_time, set_dotted, to_dict, to_yaml
 from akd.errors import ConfigError
 from akd.methods import METHODS
 from akd.recipes import recipe, recipes
+from akd.strict import difference
 
 OK = {"teacher": {"source": "t"}, "budget": "10%", "steps": 10}
 

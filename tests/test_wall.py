@@ -15,7 +15,7 @@ from akd.wall import DATA_MODULES, Wall, WallError, standing
 
 PACKAGE = Path(akd.__file__).parent
 LAYERS = [
-    {"errors", "files", "processes"},
+    {"errors", "files", "processes", "strict"},
     {"networks", "runtime"},
     {"objectives", "synthesis"},
     {"methods"},

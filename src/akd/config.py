@@ -1,9 +1,8 @@
-"""A run as a frozen record, read strictly: every key must exist, every value must be of its field's type."""
+"""A run as a frozen record, and how it is read from YAML and options."""
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from akd.errors import ConfigError, did_you_mean
 from akd.ideas import IDEAS, Idea
 from akd.methods import METHODS, Method
 from akd.methods.default import Default
+from akd.strict import build, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def to_dict(run: Run) -> dict[str, Any]:
     plain = dataclasses.asdict(run)
     plain["method"] = {"name": run.method.name, **plain["method"]}
     plain["ideas"] = {idea.name: dataclasses.asdict(idea) for idea in run.ideas}
-    return typing.cast(dict[str, Any], _listed(plain))
+    return typing.cast(dict[str, Any], listed(plain))
 
 
 def to_yaml(run: Run) -> str:
@@ -123,7 +123,7 @@ def from_dict(values: Mapping[str, Any]) -> Run:
         values["teacher"] = _teacher(values["teacher"])
     if isinstance(values.get("time"), str):
         values["time"] = parse_time(values["time"])
-    return _build(Run, values, "")
+    return build(Run, values, "")
 
 
 def _teacher(given: Any) -> Any:
@@ -155,7 +155,7 @@ def parse_method(given: Any) -> Method:
     name = values.pop("name", Default.name)
     if not isinstance(name, str) or name not in METHODS:
         raise ConfigError(f"unknown method {name!r}{did_you_mean(str(name), METHODS)}; `akd methods` lists them")
-    return _build(METHODS[name], values, "method.")
+    return build(METHODS[name], values, "method.")
 
 
 def parse_ideas(given: Any) -> tuple[Idea, ...]:
@@ -171,7 +171,7 @@ def parse_ideas(given: Any) -> tuple[Idea, ...]:
     for name in given:
         if name not in IDEAS:
             raise ConfigError(f"unknown idea {name!r}{did_you_mean(str(name), IDEAS)}; `akd methods` lists them")
-    return tuple(_build(IDEAS[name], given[name] or {}, f"ideas.{name}.") for name in IDEAS if name in given)
+    return tuple(build(IDEAS[name], given[name] or {}, f"ideas.{name}.") for name in IDEAS if name in given)
 
 
 def set_dotted(values: dict[str, Any], assignment: str) -> None:
@@ -193,85 +193,3 @@ def set_dotted(values: dict[str, Any], assignment: str) -> None:
         values[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"cannot read the value of --set {assignment!r}; quote it as YAML") from error
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
-    """'key: old -> new' for every leaf in which two configs differ."""
-    lines = []
-    for key in [*old, *(key for key in new if key not in old)]:
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += difference(a, b, f"{where}{key}.")
-        elif a != b:
-            lines.append(f"{where}{key}: {a} -> {b}")
-    return lines
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _build(cls: type[Any], values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where.rstrip('.') or 'the config'} must be a mapping, not {values!r}; see --print-config")
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in fields:
-            known = ", ".join(fields)
-            raise ConfigError(f"unknown option {where}{key}{did_you_mean(str(key), fields)}; known here: {known}")
-    for key, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and key not in values:
-            raise ConfigError(f"{where}{key} is missing; give --{key}")
-    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        options = typing.get_args(kind)
-        if value is None and type(None) in options:
-            return None
-        listed = isinstance(value, (list, tuple))
-        named = [option for option in options if option is not type(None)]
-        # A schedule is a number or a list of points: what is written decides which is read.
-        fitting = [option for option in named if (typing.get_origin(option) is tuple) == listed]
-        if isinstance(value, Mapping):  # a mapping is of the kind that has a field of its first key's name
-            fitting = [o for o in named if dataclasses.is_dataclass(o) and {f.name for f in dataclasses.fields(o)} & set(value)]
-        elif dataclasses.is_dataclass(value):
-            fitting = [type(value)]
-        return _convert((fitting or named)[0], value, where)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where}={value!r} must be a list; write [a, b, c]")
-        inner = typing.get_args(kind)
-        if inner[-1] is Ellipsis:
-            return tuple(_convert(inner[0], item, where) for item in value)
-        if len(value) != len(inner):
-            raise ConfigError(f"{where}={value!r} must have {len(inner)} values")
-        return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where}={value!r} must be a mapping")
-        return value
-    if dataclasses.is_dataclass(kind):
-        return value if isinstance(value, typing.cast(type, kind)) else _build(typing.cast(type, kind), value, where + ".")
-    return _scalar(kind, value, where)
-
-
-def _scalar(kind: Any, value: Any, where: str) -> Any:
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        if kind is float and value != value:
-            raise ConfigError(f"{where}={value!r} is not a number")
-        return value
-    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            return _scalar(float, float(value), where)  # YAML reads 1e-3 as a string
-        except (ValueError, OverflowError):
-            pass
-    if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    raise ConfigError(f"{where}={value!r} must be {kind.__name__}")

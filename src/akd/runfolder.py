@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from akd.config import Run, difference, from_dict, from_yaml, to_dict, to_yaml
+from akd.config import Run, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
 from akd.files import one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
+from akd.strict import difference
 
 MAGIC = b"akd-checkpoint-1 "
 GRID = 8

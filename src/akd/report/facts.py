@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from akd.config import difference
 from akd.report.findings import depth_mean
 from akd.report.record import source_of
+from akd.strict import difference
 from akd.tables import short
 
 NOTHING = "–"
