@@ -60,7 +60,7 @@ def activation(feature: Tensor) -> Tensor:
 
 
 def sameness(images: Tensor, labels: Tensor, enough: float) -> Tensor:
-    """How far two images [C, H, W] of one label [B] fall short of an RMS difference of `enough`; mean over pairs, 0 to `enough`.
+    """How far two images [C, H, W] of one label [B] fall short of an RMS difference of `enough`: a mean over pairs.
 
     The pairs are neighbours after sorting by label: each image is met once or twice, in the random order of its batch.
     """
