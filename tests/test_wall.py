@@ -21,7 +21,7 @@ LAYERS = [
     {"methods"},
     {"config"},
     {"state", "loop"},
-    {"wiring", "wall", "runfolder", "delivery"},
+    {"wiring", "wall", "runfolder", "delivery", "inspection"},
     {"runner", "evaluation"},
     {"api", "quickstart", "options", "tables", "console"},
     {"commands"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from akd.api import distill, evaluate, load_teacher
     from akd.errors import AkdError
+    from akd.inspection import inspect_teacher
     from akd.networks.classifier import Classifier, ModelCard
     from akd.networks.design import design_student
     from akd.networks.models import save_model
@@ -22,12 +23,23 @@ _WHERE = {
     "load_teacher": "akd.api",
     "design_student": "akd.networks.design",
     "evaluate": "akd.api",
+    "inspect_teacher": "akd.inspection",
     "save_model": "akd.networks.models",
     "AkdError": "akd.errors",
     "Classifier": "akd.networks.classifier",
     "ModelCard": "akd.networks.classifier",
 }
-__all__ = ["AkdError", "Classifier", "ModelCard", "design_student", "distill", "evaluate", "load_teacher", "save_model"]
+__all__ = [
+    "AkdError",
+    "Classifier",
+    "ModelCard",
+    "design_student",
+    "distill",
+    "evaluate",
+    "inspect_teacher",
+    "load_teacher",
+    "save_model",
+]
 
 
 def __getattr__(name: str) -> Any:

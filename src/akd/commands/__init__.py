@@ -2,12 +2,13 @@
 
 from types import ModuleType
 
-from akd.commands import design, distill, evaluate, methods, quickstart
+from akd.commands import design, distill, evaluate, inspect, methods, quickstart
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         quickstart,
+        inspect,
         distill,
         evaluate,
         design,

@@ -29,11 +29,12 @@ UNPACKED_RATIO = 50  # … at most this multiple of its size
 SAVE = "save model.state_dict() or a .safetensors file"
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, finite: bool = True) -> dict[str, Tensor]:
     """The tensors of a weights file, of all its shards, or of a folder with either; on the CPU, floats as float32.
 
     Wrappers (`state_dict`, `model` …) are opened and prefixes (`module.`, `_orig_mod.`, `model.`, `net.`) that all keys
-    share taken off. Raises ModelError where there is nothing readable, where it would run code, or for NaN and infinity.
+    share taken off. Raises ModelError where there is nothing readable, where it would run code, or, if `finite`, for NaN and
+    infinity.
     """
     state: dict[str, Tensor] = {}
     try:
@@ -41,7 +42,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             for name, tensor in _read(file).items():
                 if name in state:
                     raise ModelError(f"{path}: two shards hold {shortened(name)}; keep one set of weights in the folder")
-                state[name] = _plain(tensor, name, file)
+                state[name] = _plain(tensor, name, file, finite)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or brief(error)}; give a readable weights file") from error
     if not state:
@@ -182,7 +183,7 @@ def _unwrapped(loaded: Any, file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
+def _plain(tensor: Tensor, name: str, file: Path, finite: bool) -> Tensor:
     """Dense, real, float32 where it is of floats; ModelError for all that no network holds."""
     where = f"{file}: {shortened(name)}"
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_complex():
@@ -194,7 +195,7 @@ def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     tensor = tensor.float()
-    if not tensor.isfinite().all():
+    if finite and not tensor.isfinite().all():
         raise ModelError(f"{where} holds NaN or infinite weights; give a checkpoint from before training diverged")
     return tensor
 
