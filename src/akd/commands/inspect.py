@@ -134,7 +134,7 @@ def advised(found: Inspection) -> Iterator[Row]:
             seconds = cost.seconds_per_step
             yield "", "will take", f"{duration(seconds * advice.steps)} at {seconds:.2g} s a student step; {measured(found)}"
             more = f" with {cost.batch} images at a time, so more" if cost.batch < cost.method_batch else ""
-            yield "", "memory", f"{cost.peak_bytes / 1e9:.2f} GB at the peak{more}"
+            yield "", "memory", f"about {cost.peak_bytes / 1e9:.1f} GB at the peak{more}"
 
 
 def measured(found: Inspection) -> str:

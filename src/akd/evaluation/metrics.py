@@ -62,17 +62,17 @@ def evaluate(
     size = model.card.input_size
     return Evaluation(
         n=len(labels),
-        top1=_percent(hits[:, 0]),
-        top5=_percent(hits[:, :5].any(1)) if logits.shape[1] > 5 else None,
+        top1=percent(hits[:, 0]),
+        top5=percent(hits[:, :5].any(1)) if logits.shape[1] > 5 else None,
         per_class=_per_class(hits[:, 0], labels, test_set.label_names or tuple(map(str, range(logits.shape[1])))),
         ece=calibration_error(logits, labels),
         nll=F.cross_entropy(logits, labels).item(),
         params=measure.parameters(model.net),
         macs=measure.macs(model.net, size),
         latency_ms=measure.latency(model.net, size),
-        agreement=None if theirs is None else _percent(theirs.argmax(1) == logits.argmax(1)),
+        agreement=None if theirs is None else percent(theirs.argmax(1) == logits.argmax(1)),
         mean_kl=None if theirs is None else kl(logits, theirs).item(),
-        teacher_top1=None if theirs is None else _percent(theirs.argmax(1) == labels),
+        teacher_top1=None if theirs is None else percent(theirs.argmax(1) == labels),
     )
 
 
@@ -92,17 +92,18 @@ def _per_class(hits: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[str
     """Accuracy by class name; ImageNet has two classes called `crane`, so a name that comes again gets its number."""
     keys = [f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names)]
     mine = [hits[labels == i] for i in range(len(names))]
-    return {key: _percent(own) if len(own) else None for key, own in zip(keys, mine, strict=True)}
+    return {key: percent(own) if len(own) else None for key, own in zip(keys, mine, strict=True)}
 
 
-def _percent(hits: Tensor) -> float:
+def percent(hits: Tensor) -> float:
+    """Share of true values in [N]."""
     return 100 * int(hits.sum()) / len(hits)
 
 
 def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.device | str | None) -> Tensor:
     """Logits float64 [N, K] on the CPU for images uint8 [N, C, H, W]."""
     place = torch.device(device) if device is not None else model.mean.device
-    with _lent(model, place), torch.no_grad():
+    with lent(model, place), torch.no_grad():
         batches = (batch.to(place, model.mean.dtype) / 255 for batch in torch.split(images, batch_size))
         logits = torch.cat([model(batch).double().cpu() for batch in batches])
     if logits.shape[1:] != (model.card.num_classes,):
@@ -113,7 +114,7 @@ def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.de
 
 
 @contextmanager
-def _lent(model: Classifier, device: torch.device) -> Iterator[None]:
+def lent(model: Classifier, device: torch.device) -> Iterator[None]:
     """The model on `device` and in eval mode; afterwards every module has its own mode and the model its own place."""
     home, modes = model.mean.device, [(module, module.training) for module in model.modules()]
     try:
