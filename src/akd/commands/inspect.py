@@ -31,10 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.inspection import inspect_teacher
     from akd.networks.models import load_model
-    from akd.runtime import set_threads
+    from akd.runtime import threads
 
-    set_threads(options.threads)
-    found = inspect_teacher(load_model(options.teacher, finite=False, **told(options)), options.device)
+    with threads(options.threads):
+        found = inspect_teacher(load_model(options.teacher, finite=False, **told(options)), options.device)
     command = distill_command(options, found)
     result = {"teacher": options.teacher, "distillable": not found.refusals, **asdict(found), "command": command}
     if not options.json:
