@@ -68,7 +68,8 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
     """Copy `state` into `net`, every tensor of it and nothing else; a net on the meta device becomes real by it.
 
     Prefixes of the net's own names are allowed for, `num_batches_tracked` may be absent, and a few names of other public
-    nets are known (`linear` for `fc`, `shortcut` for `downsample`). Raises ModelError, one line that tells what differs.
+    nets are known (`linear` for `fc`, `shortcut` for `downsample`). Whole numbers are no weights: nobody knows their scale.
+    Raises ModelError, one line that tells what differs.
     """
     own = net.state_dict()
     fitted = _named_as(own, state)
@@ -82,6 +83,10 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
         near = 0 < len(misshapen) <= 3 and not missing and not unexpected
         remedy = (near and _other_sizes(own, state)) or _other_architecture(state)
         raise ModelError(f"the weights do not fit {architecture}: {counts}; {remedy}")
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and not fitted[name].is_floating_point():
+            kind = str(fitted[name].dtype).removeprefix("torch.")
+            raise ModelError(f"{shortened(name)} holds {kind} where {architecture} has floats; {SAVE} of the unquantised model")
     # Copied, because a file's tensors may be windows into it.
     copied = {name: fitted[name].to(tensor.dtype, copy=True) for name, tensor in own.items()}
     net.load_state_dict(copied, assign=any(tensor.is_meta for tensor in own.values()))
