@@ -69,3 +69,19 @@ def test_a_mapping_may_hold_tensors_too(tmp_path):
     told = {"source": str(folder), "mean": torch.tensor([0.3]), "std": np.array([0.4])}
     result = akd.distill(told, **SMALL, out=tmp_path / "run")
     assert result.student.card.mean == (0.3,)
+
+
+def test_a_watch_that_raises_loses_nothing(tmp_path):
+    def stumble(report):
+        if report.step == 100:
+            raise ZeroDivisionError("in the caller's own code")
+
+    longer = {**SMALL, "steps": 150}
+    with pytest.raises(ZeroDivisionError):
+        akd.distill(tiny_classifier(), **longer, out=tmp_path / "run", watch=stumble)
+    steps = []
+    result = akd.distill(tiny_classifier(), **longer, out=tmp_path / "run", watch=lambda report: steps.append(report.step))
+    straight = akd.distill(tiny_classifier(), **longer, out=tmp_path / "straight")
+    assert steps == [150]
+    for name, value in straight.student.state_dict().items():
+        assert torch.equal(value, result.student.state_dict()[name])

@@ -200,7 +200,11 @@ def _distil(
                 if report.progress >= next_grid:
                     folder.write_grid(report)
                     next_grid += 1 / GRIDS
-                watch(report)
+                try:
+                    watch(report)
+                except Exception:  # the caller's own; what was done until then is not to be lost by it
+                    save()
+                    raise
             if asked or time.monotonic() - saved_at >= checkpoint_every:
                 save()
                 saved_at = time.monotonic()
