@@ -1,4 +1,4 @@
-"""Projected gradient descent in the pixels: the strongest first-order attack within a box (Madry et al., 1706.06083)."""
+"""Adversarial examples by projected gradient ascent."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 def pgd(images: Tensor, loss_of: Callable[[Tensor], Tensor], epsilon: float, steps: int, step_size: float) -> Tensor:
-    """Images [B, C, H, W] in 0..1 moved, each pixel by at most `epsilon` and within 0..1, to where `loss_of` is high.
+    """Images [B, C, H, W] changed by at most `epsilon` a pixel, within 0..1, so that `loss_of(images)` [] is high.
 
-    loss_of: images -> losses [B], or their sum []. From a random start (torch's random numbers), `steps` steps of `step_size`
-    along the gradient's sign, all in units of pixels. The result carries no gradient, and no network's `.grad` is touched.
+    From a random start, `steps` times: x <- clip(x + step_size * sign(gradient)) (Madry et al., 1706.06083).
+    The loss is summed or averaged over the batch by the caller: only the gradient's sign counts. No gradient is left anywhere.
     """
-    low, high = (images - epsilon).clamp(0, 1), (images + epsilon).clamp(0, 1)
-    moved = low + (high - low) * torch.rand_like(images)
+    low, high = (images - epsilon).clamp_min(0), (images + epsilon).clamp_max(1)
+    x = torch.minimum(torch.maximum(images + epsilon * (2 * torch.rand_like(images) - 1), low), high)
     for _ in range(steps):
-        moved = moved.detach().requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(loss_of(moved).sum(), moved)
-        moved = torch.clamp(moved + step_size * gradient.sign(), low, high)
-    return moved.detach()
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(loss_of(x), x)
+        x = torch.minimum(torch.maximum(x.detach() + step_size * slope.sign(), low), high)
+    return x.detach()
