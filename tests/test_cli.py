@@ -121,6 +121,15 @@ BAD = [
     ["watch", "nowhere"],
     ["watch", "teacher", "--once"],
     ["watch", "empty.pth"],
+    ["evaluate", "teacher", "--data", "digits", "--attack", "fgsm"],
+    ["evaluate", "teacher", "--data", "digits", "--epsilon", "8/255"],
+    ["evaluate", "teacher", "--data", "digits", "--attack", "pgd", "--epsilon", "8"],
+    ["inspect"],
+    ["inspect", "nowhere"],
+    ["inspect", "evil.pth", *FILE],
+    ["inspect", "teacher", "--mean", "0.1,0.2"],
+    ["inspect", "teacher", "--device", "gpu"],
+    ["inspect", "teacher", "--threads", "0"],
     ["design"],
     ["design", "--arch", "resnet34"],
     ["design", "--arch", "resnet43", "--num-classes", "10"],
@@ -146,7 +155,8 @@ def test_bad_input_is_one_line_that_names_a_remedy(argv, here, monkeypatch, caps
 
 
 WORDS = (
-    "distill evaluate design methods --teacher teacher --out o --steps 5 --budget 10% --student --method dfad --time 1s "
+    "distill evaluate inspect design methods --attack pgd --epsilon 8/255 "
+    "--teacher teacher --out o --steps 5 --budget 10% --student --method dfad --time 1s "
     "--seed --arch resnet20 --mean 0.3 --data digits --json --set a=b --config --input-size 1,8,8 --num-classes 4"
 )
 words = st.sampled_from(WORDS.split(" "))

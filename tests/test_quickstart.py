@@ -6,7 +6,20 @@ import sys
 
 import pytest
 
+from akd import quickstart
 from akd.networks.models import load_model
+from akd.quickstart import Stopwatch
+
+
+def test_seconds_are_those_of_all_attempts(tmp_path, monkeypatch):
+    monkeypatch.setattr(quickstart, "KEEP", 0.0)
+    first = Stopwatch(tmp_path / "seconds.json").read()
+    second = Stopwatch(tmp_path / "seconds.json")
+    assert second.earlier == first >= 0 and second.read() > first
+    assert Stopwatch(tmp_path / "seconds.json").earlier > first
+    (tmp_path / "seconds.json").write_text("[")
+    assert Stopwatch(tmp_path / "seconds.json").earlier == 0
+
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("quickstart")]
 
@@ -29,6 +42,7 @@ def test_quickstart_teaches_two_students_without_data(quickstart_folder):
 
     again = subprocess.run([*command, "0"], cwd=out.parent.parent, capture_output=True, text=True, timeout=600)
     repeated = json.loads(again.stdout)
+    assert repeated["seconds"] > said["seconds"]  # of both attempts together
     assert [s["accuracy"] for s in repeated["students"]] == [s["accuracy"] for s in students]
     refused = subprocess.run([*command, "8"], cwd=out.parent.parent, capture_output=True, text=True)
     assert refused.returncode == 2 and "--seed 0" in refused.stderr

@@ -23,7 +23,7 @@ LAYERS = [
     {"config"},
     {"recipes"},
     {"state", "loop"},
-    {"wiring", "wall", "runfolder", "delivery"},
+    {"wiring", "wall", "runfolder", "delivery", "inspection"},
     {"runner", "evaluation", "training"},
     {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
     {"report"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from akd.api import distill, dream, evaluate, export, load_teacher
     from akd.errors import AkdError
+    from akd.inspection import inspect_teacher
     from akd.networks.classifier import Classifier, ModelCard
     from akd.networks.design import design_student
     from akd.networks.models import save_model
@@ -24,6 +25,7 @@ _WHERE = {
     "evaluate": "akd.api",
     "export": "akd.api",
     "dream": "akd.api",
+    "inspect_teacher": "akd.inspection",
     "save_model": "akd.networks.models",
     "AkdError": "akd.errors",
     "Classifier": "akd.networks.classifier",
@@ -38,6 +40,7 @@ __all__ = [
     "dream",
     "evaluate",
     "export",
+    "inspect_teacher",
     "load_teacher",
     "save_model",
 ]

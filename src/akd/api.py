@@ -7,6 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
 from akd.config import Run, from_dict
 from akd.errors import ConfigError, ModelError
 from akd.files import write_text
@@ -24,6 +28,31 @@ if TYPE_CHECKING:
     from akd.evaluation.metrics import Evaluation
 
 IN_MEMORY = "a model in memory"
+LISTED = ("mean", "std", "input_size")
+Numbers = Sequence[float] | Tensor | NDArray[Any]
+
+
+def plain(values: Any) -> Any:
+    """A list of Python's numbers from a sequence, array or tensor of any shape; what is none comes back as it is.
+
+    Of float32 the shortest decimal that means it, so that 0.507 is 0.507 in whatever it came.
+    """
+    if values is None or isinstance(values, str):
+        return values
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values).ravel()
+    except (TypeError, ValueError, RuntimeError):
+        return values
+    if array.dtype.kind == "f":
+        return [float(str(value)) for value in array]
+    return array.tolist() if array.dtype.kind in "iu" else values
+
+
+def _plainly(teacher: Any) -> Any:
+    """Sources as `distill` takes them, their numbers plain."""
+    if isinstance(teacher, Mapping):
+        return {name: plain(value) if name in LISTED else value for name, value in teacher.items()}
+    return teacher if isinstance(teacher, str) else [_plainly(one) for one in teacher]
 
 
 def load_teacher(
@@ -32,24 +61,25 @@ def load_teacher(
     arch: str | None = None,
     weights: str | Path | None = None,
     num_classes: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    input_size: Sequence[int] | None = None,
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    input_size: Numbers | None = None,
     label_names: Sequence[str] | None = None,
 ) -> Classifier:
     """The frozen classifier at `source`: images [B, C, H, W] in 0..1 -> logits [B, num_classes].
 
     source: a model folder, a run folder, a weights file with `arch`, "package.module:factory", "hf-hub:owner/repo[@rev]" or
-    "timm:NAME". mean, std: per channel, for pixels in 0..1. Raises ModelError, in one line that names the remedy.
+    "timm:NAME". mean, std: per channel, for pixels in 0..1, in a list, array or tensor. Raises ModelError, in one line that
+    names the remedy.
     """
     return load_model(
         str(source),
         arch=arch,
         weights=None if weights is None else str(weights),
         num_classes=num_classes,
-        mean=mean,
-        std=std,
-        input_size=input_size,
+        mean=plain(mean),
+        std=plain(std),
+        input_size=plain(input_size),
         label_names=label_names,
     )
 
@@ -89,7 +119,7 @@ def distill(
     if given is not None:
         values["teacher"] = {"source": IN_MEMORY}
     else:
-        values["teacher"] = str(teacher) if isinstance(teacher, Path) else teacher
+        values["teacher"] = str(teacher) if isinstance(teacher, Path) else _plainly(teacher)
     run: Run = from_dict(values)
     return execute(run, Path(out), teacher=given, watch=watch)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib import metadata
+from typing import Any
 
 from akd.commands import COMMANDS
-from akd.errors import AkdError, brief
+from akd.errors import AkdError, Refused, brief
 from akd.options import Parser
 
 
@@ -29,15 +31,25 @@ def build_parser() -> Parser:
     return parser
 
 
+def _answer(options: Namespace) -> tuple[dict[str, Any], Refused | None]:
+    """The command's result; with the refusal where the answer is no."""
+    try:
+        return options.call(options), None
+    except Refused as error:
+        return error.result, error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = build_parser().parse_strictly(sys.argv[1:] if argv is None else argv)
         # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
-            result = options.call(options)
+            result, refused = _answer(options)
         if options.json:
             print(json.dumps(result))
         sys.stdout.flush()
+        if refused:
+            raise refused
     except AkdError as error:
         print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

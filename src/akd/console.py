@@ -1,6 +1,23 @@
 """Where words go: results to stdout, everything else to stderr."""
 
+from __future__ import annotations
+
+import time
+
 from rich.console import Console
 
 log = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
+SELDOM = 10.0  # seconds
+
+
+class Seldom:
+    """Plain lines on stderr where nobody watches a bar (logs, CI): at most one in SELDOM seconds, none on a terminal."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def say(self, line: str) -> None:
+        if not log.is_terminal and time.monotonic() - self.last >= SELDOM:
+            self.last = time.monotonic()
+            log.print(line, markup=False)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class AkdError(Exception):
@@ -26,6 +27,14 @@ class ModelError(UsageError):
 
 class DataError(UsageError):
     """A test set that cannot be found or read."""
+
+
+class Refused(AkdError):
+    """The command did its work, and the answer is no: `result` is what it found, ready for JSON."""
+
+    def __init__(self, message: str, result: dict[str, Any]):
+        super().__init__(message)
+        self.result = result
 
 
 class Stopped(AkdError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,6 +40,17 @@ def integers(text: str) -> list[int]:
 
 def words(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def fraction(text: str) -> float:
+    """'8/255' or '0.03', from 0 to 1."""
+    try:
+        value = float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no fraction from 0 to 1; write 8/255 or 0.03")
+    return value
 
 
 def model_options(parser: argparse.ArgumentParser) -> None:

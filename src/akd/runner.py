@@ -31,7 +31,7 @@ from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.networks.taps import batch_norms
 from akd.runfolder import RunFolder, environment
-from akd.runtime import make_runtime, set_threads
+from akd.runtime import make_runtime, threads
 from akd.state import State
 from akd.wall import Wall, standing, together
 from akd.wiring import check_wiring
@@ -101,10 +101,10 @@ def execute(
     went wrong, the last good student kept in `last-good/`; ConfigError where `out` holds something else.
     """
     folder = RunFolder(out)
-    set_threads(run.threads)
     make_runtime(run.device, run.precision)  # fails at the door, before anything is loaded
     with (
         _one_at_a_time,
+        threads(run.threads),
         _memory(),
         folder.claimed(run, resume) as interrupted,
         standing(Wall(out)) as wall,
@@ -202,7 +202,11 @@ def _distil(
                 if report.progress >= next_grid:
                     folder.write_grid(report)
                     next_grid += 1 / GRIDS
-                watch(report)
+                try:
+                    watch(report)
+                except Exception:  # the caller's own; what was done until then is not to be lost by it
+                    save()
+                    raise
             if asked or time.monotonic() - saved_at >= checkpoint_every:
                 save()
                 saved_at = time.monotonic()

@@ -79,6 +79,17 @@ def set_threads(count: int | None) -> int:
     return torch.get_num_threads()
 
 
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Inside, `count` CPU threads (None: as many as there are); afterwards the caller's again."""
+    before = torch.get_num_threads()
+    set_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Rng:
     """The run's own random numbers: whatever the caller draws in between leaves them alone, and they survive a kill."""
 

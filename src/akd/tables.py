@@ -78,6 +78,23 @@ def export_table(done: Export) -> Table:
     return table
 
 
+def attack_table(attacked: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = table_of("", "", "clean", "under attack")
+    for name, row in attacked.items():
+        table.add_row(name, f"{row['clean']:.2f} %", f"{row['robust']:.2f} %")
+    return table
+
+
+def attack_conditions(how: Mapping[str, Any], test_images: int) -> str:
+    """What was done to how many images, in a sentence."""
+    spread = ", spread over the set" if how["images"] < test_images else ""
+    far, step = f"{255 * how['epsilon']:.3g}/255", f"{255 * how['step_size']:.3g}/255"
+    return (
+        f"PGD-{how['steps']} on {how['images']:,} of {test_images:,} test images{spread}: each pixel in 0..1 moved by at most "
+        f"{far}, in steps of {step} from a random start (seed {how['seed']}), each network by its own gradient"
+    )
+
+
 def design_table(title: str, found: Design) -> Table:
     table = table_of(title, "", "network", "widths", "depth", "params", "of teacher", "MACs", "ms", left=3)
     for c in found.candidates:

@@ -403,3 +403,17 @@ def test_num_classes_is_read_off_the_weights(name: str, classes: int) -> None:
     assert infer_num_classes(state) == classes
     assert infer_num_classes(dict(sorted(state.items()))) == classes
     assert infer_num_classes({}) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_whole_numbers_are_no_weights(dtype: torch.dtype, suffix: str, tmp_path: Path) -> None:
+    quantised = {**STATE, "features.3.weight": (STATE["features.3.weight"] * 100).to(dtype)}
+    file = tmp_path / f"quantised{suffix}"
+    (safetensors.torch.save_file if suffix == ".safetensors" else torch.save)(quantised, file)
+    net = zoo.build("digitsnet", 10, widths=[4, 8])
+    with pytest.raises(ModelError, match=r"features\.3\.weight holds \w+ where digitsnet has floats; save .* unquantised"):
+        load_strict(net, read_state_dict(file), "digitsnet")
+    # Counters are whole numbers, whatever the file made of them.
+    load_strict(net, {**STATE, "features.1.num_batches_tracked": torch.tensor(7.0)}, "digitsnet")
+    assert net.state_dict()["features.1.num_batches_tracked"] == 7

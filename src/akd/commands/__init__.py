@@ -2,12 +2,13 @@
 
 from types import ModuleType
 
-from akd.commands import bench, design, distill, dream, evaluate, export, methods, quickstart, report, watch
+from akd.commands import bench, design, distill, dream, evaluate, export, inspect, methods, quickstart, report, watch
 
 COMMANDS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         quickstart,
+        inspect,
         distill,
         evaluate,
         watch,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from akd.console import log, out
-from akd.errors import AkdError
-from akd.options import model_options, told
+from akd.errors import AkdError, ConfigError
+from akd.options import fraction, model_options, told
 
 SUMMARY = "measure a model on a test set"
 
@@ -24,23 +24,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="to measure agreement with; default: the run's own",
     )
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--attack", choices=["pgd"], help="also measure accuracy under an attack; each network by its own gradient"
+    )
+    parser.add_argument("--epsilon", type=fraction, metavar="E", help="how far a pixel in 0..1 may move: 8/255 (default), 0.03")
+    parser.add_argument("--images", type=int, metavar="N", help="attack only N of the test images, spread over the set")
 
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.evaluation.data import load_test_set
     from akd.evaluation.metrics import evaluate as measure
+    from akd.evaluation.robustness import robustness
     from akd.networks.models import load_model
     from akd.runtime import make_runtime
-    from akd.tables import evaluation_table
+    from akd.tables import attack_conditions, attack_table, evaluation_table
 
+    if options.attack is None and (options.epsilon is not None or options.images is not None):
+        raise ConfigError("--epsilon and --images tell of an attack; give --attack pgd too")
+    if options.images is not None and options.images < 1:
+        raise ConfigError(f"--images {options.images} must be 1 or more")
     model = load_model(options.model, **told(options))
     teacher = teacher_of(options)
     device = make_runtime(options.device).device
-    result = asdict(measure(model, load_test_set(options.data, model.card), teacher, device=device))
+    test_set = load_test_set(options.data, model.card)
+    result = asdict(measure(model, test_set, teacher, device=device))
+    if options.attack:
+        epsilon = 8 / 255 if options.epsilon is None else options.epsilon
+        networks = {"model": model, **({"teacher": teacher} if teacher else {})}
+        result["attack"] = {
+            name: asdict(robustness(network, test_set, epsilon, options.images, device=device))
+            for name, network in networks.items()
+        }
     if not options.json:
         out.print(evaluation_table(f"{options.model} on {options.data}", result))
         worst = sorted((v, k) for k, v in result["per_class"].items() if v is not None)[:5]
         out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in worst), markup=False)
+        if options.attack:
+            out.print("", attack_table(result["attack"]), sep="\n")
+            out.print(attack_conditions(result["attack"]["model"], result["n"]), soft_wrap=False)
     return result
 
 

@@ -29,7 +29,10 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         def watch(part: str, progress: float, note: str) -> None:
             if part not in tasks:
                 tasks[part] = bar.add_task(part, total=1.0, note="")
+            before = bar.tasks[tasks[part]].finished
             bar.update(tasks[part], completed=progress, note=note)
+            if progress >= 1 and not before and not log.is_terminal:
+                log.print(f"{part}: done, {note}", markup=False)
 
         result = run_quickstart(options.out, options.seed, watch)
     if not options.json:

@@ -3,5 +3,6 @@
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.digits import Digits, digits_split
 from akd.evaluation.metrics import Evaluation, evaluate
+from akd.evaluation.robustness import Robustness, robustness
 
-__all__ = ["Digits", "Evaluation", "TestSet", "digits_split", "evaluate", "load_test_set"]
+__all__ = ["Digits", "Evaluation", "Robustness", "TestSet", "digits_split", "evaluate", "load_test_set", "robustness"]

@@ -127,13 +127,14 @@ def by_confidence(logits: Tensor, labels: Tensor, bins: int = BINS) -> tuple[Ten
 
 
 def percent(hits: Tensor) -> float:
+    """Share of true values in [N]."""
     return 100 * int(hits.sum()) / len(hits)
 
 
 def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.device | str | None) -> Tensor:
     """Logits float64 [N, K] on the CPU for images uint8 [N, C, H, W]."""
     place = torch.device(device) if device is not None else model.mean.device
-    with _lent(model, place), torch.no_grad():
+    with lent(model, place), torch.no_grad():
         batches = (batch.to(place, model.mean.dtype) / 255 for batch in torch.split(images, batch_size))
         logits = torch.cat([model(batch).double().cpu() for batch in batches])
     if logits.shape[1:] != (model.card.num_classes,):
@@ -144,7 +145,7 @@ def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.de
 
 
 @contextmanager
-def _lent(model: Classifier, device: torch.device) -> Iterator[None]:
+def lent(model: Classifier, device: torch.device) -> Iterator[None]:
     """The model on `device` and in eval mode; afterwards every module has its own mode and the model its own place."""
     home, modes = model.mean.device, [(module, module.training) for module in model.modules()]
     try:

@@ -68,7 +68,7 @@ class Design:
 def parse_budget(text: str) -> Budget:
     """Reads "10%" of the teacher, "12345", "850k" or "2.1M" parameters, "1.2GMACs"; any case, spaces allowed.
 
-    Raises ConfigError for anything else, for nothing, and for more than 100 %.
+    Raises ConfigError for anything else, for nothing, and for 100 % or more.
     """
     text = str(text).strip()
     found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*(%|[kmg]?\s*macs?|[km]?)", text, re.IGNORECASE | re.ASCII)
@@ -76,8 +76,8 @@ def parse_budget(text: str) -> Budget:
         raise ConfigError(f"budget {text!r} is not understood; {EXAMPLES}")
     number, unit = float(found[1]), found[2].lower()
     if unit == "%":
-        if not 0 < number <= 100:
-            raise ConfigError(f"budget {text!r} is not above 0 % and at most 100 % of the teacher; {EXAMPLES}")
+        if not 0 < number < 100:
+            raise ConfigError(f"budget {text!r} is not above 0 % and below 100 % of the teacher; {EXAMPLES}")
         return Budget("ratio", number / 100)
     prefix = re.sub(r"\s*macs?$", "", unit)
     value = number * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[prefix]
@@ -90,13 +90,17 @@ def design_student(teacher: Classifier, budget: str) -> Design:
     """Students within 1 % of `budget` (see `parse_budget`) for the teacher's classes and images, and the one to take.
 
     The choice follows from the teacher's sizes and the budget alone, not from the machine's speed or random state.
-    Raises ConfigError, naming the nearest budget that can be met, where no network fits.
+    Raises ConfigError where the budget is no less than the teacher, and, naming the nearest that can be met, where no
+    network fits.
     """
     wanted, own, card = parse_budget(budget), parameters(teacher), teacher.card
     kind = "macs" if wanted.kind == "macs" else "parameters"
     target = round(wanted.value * own if wanted.kind == "ratio" else wanted.value)
     if not own:
         raise ConfigError("the teacher shows no parameters to compare with; load its weights with --arch")
+    size, unit = (macs(teacher, card.input_size), "MACs") if kind == "macs" else (own, "")
+    if target >= size:
+        raise ConfigError(f"a student of {target:,} {unit or kind} is no smaller than the teacher with {size:,}; {EXAMPLES}")
     found, nearest = [], []
     with torch.random.fork_rng(devices=[]):
         for family in _families(card.input_size):
@@ -106,10 +110,11 @@ def design_student(teacher: Classifier, budget: str) -> Design:
             if abs(nearest[-1] - target) <= TOLERANCE * target:
                 found.append(family.candidate(widths, card, own))
     if not found:
-        best, unit = min(nearest, key=lambda size: abs(size - target)), "MACs" if kind == "macs" else ""
+        best = min(nearest, key=lambda cost: abs(cost - target))
         raise ConfigError(
             f"no student with {card.num_classes} classes has {target} {unit or kind}, the "
-            f"{'smallest' if target < min(nearest) else 'nearest'} has {best}; give e.g. --budget {best}{unit}"
+            f"{'smallest' if target < min(nearest) else 'nearest'} has {best}; "
+            + (f"give e.g. --budget {best}{unit}" if best < size else f"the teacher itself has but {size}: it is small already")
         )
     chosen, why = choose(found, card.input_size)
     return Design(chosen, tuple(found), why, target, kind)

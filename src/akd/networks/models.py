@@ -47,6 +47,7 @@ def load_model(
     input_size: Sequence[int] | None = None,
     label_names: Sequence[str] | None = None,
     weights: str | None = None,
+    finite: bool = True,
 ) -> Classifier:
     """The frozen classifier at `source`, in eval mode on the CPU, tried on one grey image: [B, C, H, W] in 0..1 -> [B, K].
 
@@ -54,7 +55,8 @@ def load_model(
     "package.module:factory" or "timm:NAME" with or without `weights`, "hf-hub:owner/repo[@rev]".
     arch, arguments: as for `zoo.build`. num_classes is read off the weights where nothing tells it. mean, std: per channel,
     for pixels in 0..1, never guessed. What a folder's config.json tells cannot be told otherwise. A user's own factory
-    is run only where the caller names it, never because a config does. Raises ModelError, in one line.
+    is run only where the caller names it, never because a config does. finite: NaN and infinity, in weights and in the answer
+    to the grey image, are refused. Raises ModelError, in one line.
     """
     given = {"architecture": arch, "arguments": arguments, "num_classes": num_classes, "mean": mean, "std": std}
     told = checked({**given, "input_size": input_size, "label_names": label_names}, "the options")
@@ -62,17 +64,17 @@ def load_model(
     if zoo.is_foreign(source) and not os.path.exists(path):
         agree(told, {"architecture": source}, source)
         if weights is None:
-            return _made(source, told)
-        return _from_file(Path(os.path.expanduser(weights)), {**told, "architecture": source}, {}, source)
+            return _made(source, told, finite)
+        return _from_file(Path(os.path.expanduser(weights)), {**told, "architecture": source}, {}, source, finite)
     if weights is not None:
         raise ModelError(f"--weights goes with package.module:factory or timm:NAME, and {source} has its own; leave it out")
     if source.startswith("hf-hub:"):
         folder = hub.fetch(source.removeprefix("hf-hub:"))
-        return _from_file(folder, told, read_config(folder), source)
+        return _from_file(folder, told, read_config(folder), source, finite)
     path = _located(source, path)
     config = read_config(path)
     agree(told, config, source)
-    return _from_file(path, told, config, source)
+    return _from_file(path, told, config, source, finite)
 
 
 def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[int] | None = None) -> Classifier:
@@ -85,7 +87,7 @@ def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[i
     return _classifier(zoo.build(arch, num_classes, size), fields, arch)
 
 
-def _from_file(path: Path, told: Fields, config: Fields, source: str) -> Classifier:
+def _from_file(path: Path, told: Fields, config: Fields, source: str, finite: bool) -> Classifier:
     """The weights at `path` in the architecture that the caller (`told`) or else the file's `config` names."""
     fields = {**config, **told}
     if "architecture" not in fields:
@@ -94,7 +96,7 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str) -> Classif
     name = fields["architecture"]
     if zoo.FACTORY.fullmatch(name) and not name.startswith("timm:") and "architecture" not in told:
         raise ModelError(f"{source} was made by code that is not akd's; to allow that it is run, give --arch {name}")
-    size, state = _size(fields, source), read_state_dict(path)
+    size, state = _size(fields, source), read_state_dict(path, finite)
     fields["num_classes"] = _classes(fields, state, source)
     # A config of timm's names timm's architecture, which may be ours as well: ours has the CIFAR stem.
     from_timm = "architecture" not in told and "arguments" not in config and not zoo.is_foreign(name)
@@ -107,13 +109,13 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str) -> Classif
                 built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
             net, card = _opened(built, told, source)
             load_strict(net, state, name)
-            return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source)
+            return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
         except ModelError as error:
             refusals.append(error)
     raise refusals[0]
 
 
-def _made(source: str, told: Fields) -> Classifier:
+def _made(source: str, told: Fields, finite: bool) -> Classifier:
     """What a factory returns with its weights in it."""
     arguments = told.get("arguments", {})
     if source.startswith("timm:"):
@@ -124,7 +126,7 @@ def _made(source: str, told: Fields) -> Classifier:
         net, config = _opened(zoo.build(source, told.get("num_classes"), told.get("input_size"), **arguments), told, source)
     fields = {**told, "architecture": source, **config}
     fields |= {"num_classes": _classes(fields, net.state_dict(), source), "input_size": _size(fields, source)}
-    return _classifier(net, fields, source)
+    return _classifier(net, fields, source, finite)
 
 
 def _opened(net: nn.Module, told: Fields, source: str) -> tuple[nn.Module, Fields]:
@@ -136,7 +138,7 @@ def _opened(net: nn.Module, told: Fields, source: str) -> tuple[nn.Module, Field
     return net.net, config
 
 
-def _classifier(net: nn.Module, fields: Fields, source: str) -> Classifier:
+def _classifier(net: nn.Module, fields: Fields, source: str, finite: bool = True) -> Classifier:
     """Net and card together, frozen, and proven on one grey image."""
     if not {"mean", "std"} <= fields.keys():
         raise ModelError(f"the normalisation of {source} is unknown; {NORMALISATION}")
@@ -151,7 +153,7 @@ def _classifier(net: nn.Module, fields: Fields, source: str) -> Classifier:
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if found != [2, card.num_classes]:
         raise ModelError(f"{source} gives {found} for two images, not [2, {card.num_classes}] logits; check --num-classes")
-    if not logits.isfinite().all():
+    if finite and not logits.isfinite().all():
         raise ModelError(f"{source} gives NaN or infinite logits on a grey image; check its weights and --std")
     return model
 

@@ -29,11 +29,12 @@ UNPACKED_RATIO = 50  # … at most this multiple of its size
 SAVE = "save model.state_dict() or a .safetensors file"
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, finite: bool = True) -> dict[str, Tensor]:
     """The tensors of a weights file, of all its shards, or of a folder with either; on the CPU, floats as float32.
 
     Wrappers (`state_dict`, `model` …) are opened and prefixes (`module.`, `_orig_mod.`, `model.`, `net.`) that all keys
-    share taken off. Raises ModelError where there is nothing readable, where it would run code, or for NaN and infinity.
+    share taken off. Raises ModelError where there is nothing readable, where it would run code, or, if `finite`, for NaN and
+    infinity.
     """
     state: dict[str, Tensor] = {}
     try:
@@ -41,7 +42,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             for name, tensor in _read(file).items():
                 if name in state:
                     raise ModelError(f"{path}: two shards hold {shortened(name)}; keep one set of weights in the folder")
-                state[name] = _plain(tensor, name, file)
+                state[name] = _plain(tensor, name, file, finite)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or brief(error)}; give a readable weights file") from error
     if not state:
@@ -67,7 +68,8 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
     """Copy `state` into `net`, every tensor of it and nothing else; a net on the meta device becomes real by it.
 
     Prefixes of the net's own names are allowed for, `num_batches_tracked` may be absent, and a few names of other public
-    nets are known (`linear` for `fc`, `shortcut` for `downsample`). Raises ModelError, one line that tells what differs.
+    nets are known (`linear` for `fc`, `shortcut` for `downsample`). Whole numbers are no weights: nobody knows their scale.
+    Raises ModelError, one line that tells what differs.
     """
     own = net.state_dict()
     fitted = _named_as(own, state)
@@ -81,6 +83,10 @@ def load_strict(net: nn.Module, state: Mapping[str, Tensor], architecture: str) 
         near = 0 < len(misshapen) <= 3 and not missing and not unexpected
         remedy = (near and _other_sizes(own, state)) or _other_architecture(state)
         raise ModelError(f"the weights do not fit {architecture}: {counts}; {remedy}")
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and not fitted[name].is_floating_point():
+            kind = str(fitted[name].dtype).removeprefix("torch.")
+            raise ModelError(f"{shortened(name)} holds {kind} where {architecture} has floats; {SAVE} of the unquantised model")
     # Copied, because a file's tensors may be windows into it.
     copied = {name: fitted[name].to(tensor.dtype, copy=True) for name, tensor in own.items()}
     net.load_state_dict(copied, assign=any(tensor.is_meta for tensor in own.values()))
@@ -182,7 +188,7 @@ def _unwrapped(loaded: Any, file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
+def _plain(tensor: Tensor, name: str, file: Path, finite: bool) -> Tensor:
     """Dense, real, float32 where it is of floats; ModelError for all that no network holds."""
     where = f"{file}: {shortened(name)}"
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_complex():
@@ -194,7 +200,7 @@ def _plain(tensor: Tensor, name: str, file: Path) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     tensor = tensor.float()
-    if not tensor.isfinite().all():
+    if finite and not tensor.isfinite().all():
         raise ModelError(f"{where} holds NaN or infinite weights; give a checkpoint from before training diverged")
     return tensor
 
