@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -272,3 +274,12 @@ def test_evaluate_speaks_json(here, tmp_path, capsys, monkeypatch):
     assert said["n"] == 40 and said["agreement"] == 100 and 0 <= said["top1"] <= 100 and said["params"] > 0
     assert main(["evaluate", "teacher", "--data", str(tmp_path / "set.npz")]) == 0
     assert "top-1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["methods"], ["methods", "--json"], ["design", "--list"]])
+def test_a_reader_that_goes_away_is_no_error_to_talk_about(words):
+    command = [sys.executable, "-m", "akd", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as akd:
+        akd.stdout.close()
+        said = akd.stderr.read()
+    assert akd.returncode == 1 and said == ""

@@ -6,8 +6,14 @@ import time
 
 from rich.console import Console
 
-log = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit for us; the command line has words for this
+
+
+log = Terminal(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(highlight=False, soft_wrap=True)
 SELDOM = 10.0  # seconds
 
 

@@ -209,6 +209,7 @@ def test_objects_in_npz_are_never_unpickled(tmp_path: Path) -> None:
 @given(name=st.sampled_from(sorted(WRITERS)), share=st.floats(0, 1, exclude_max=True))
 @settings(max_examples=60)
 @example(name="packed.npz", share=0.0005)
+@example(name="old.pth", share=0.0625)
 def test_a_truncated_file_is_told_as_one(scratch: Path, name: str, share: float) -> None:
     WRITERS[name](STATE, scratch / name)
     whole = (scratch / name).read_bytes()

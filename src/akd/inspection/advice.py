@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from akd.errors import AkdError, ConfigError
 from akd.inspection.soundness import BatchNorms
 from akd.methods import METHODS, Method
+from akd.methods.untrained import Untrained
 from akd.networks.classifier import Classifier
 from akd.networks.design import TINY, Candidate, Design, design_student
 from akd.networks.measure import parameters
@@ -39,7 +40,7 @@ def misfits(teacher: Classifier, norms: BatchNorms) -> dict[str, str]:
         "stages": "" if stages else "feature maps",
         "feature": "" if last_linear(teacher) is not None else "a last linear layer",
     }
-    return {name: _misfit(method, teacher, lacking) for name, method in METHODS.items()}
+    return {name: _misfit(method, teacher, lacking) for name, method in METHODS.items() if method is not Untrained}
 
 
 def _misfit(method: type[Method], teacher: Classifier, lacking: dict[str, str]) -> str:

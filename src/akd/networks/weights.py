@@ -6,7 +6,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,9 @@ def _plain(tensor: Tensor, name: str, file: Path, finite: bool) -> Tensor:
 def _refusal(file: Path, error: Exception) -> str:
     text = str(error)
     named = re.search(r"GLOBAL ([\w.]+)", text)
-    code = named[1] if named else next(_globals(file), "TorchScript" if "TorchScript" in text else "")
+    if named and file.read_bytes()[:-1].endswith(named[1].rpartition(".")[2].encode()):
+        named = None  # the file ends within a name (whose last letter the unpickler takes for the line's end): it is cut
+    code = named[1] if named else next(iter(_globals(file)), "TorchScript" if "TorchScript" in text else "")
     if code and file.suffix not in (".npz", ".safetensors"):
         return f"{file} holds code or whole objects ({code[:80]}), which are never run or rebuilt; {SAVE}"
     if "allow_pickle" in text:
@@ -218,20 +220,22 @@ def _refusal(file: Path, error: Exception) -> str:
     return f"{file} cannot be read as weights: truncated, or of another kind ({kind}: {reason}); copy it again, or {SAVE}"
 
 
-def _globals(file: Path) -> Iterator[str]:
-    """What a bare pickle would import, read off without unpickling."""
+def _globals(file: Path) -> list[str]:
+    """What a bare pickle would import, read off without unpickling; nothing where it is not whole."""
+    found: list[str] = []
     strings: list[str] = []
     try:
         with open(file, "rb") as opened:
             for operation, value, _ in pickletools.genops(opened):
                 if operation.name == "GLOBAL":
-                    yield str(value).replace(" ", ".")
+                    found.append(str(value).replace(" ", "."))
                 elif operation.name == "STACK_GLOBAL":
-                    yield ".".join(strings[-2:])
+                    found.append(".".join(strings[-2:]))
                 elif isinstance(value, str):
                     strings.append(value)
     except Exception:  # not a pickle, or not a whole one
-        return
+        return []
+    return found
 
 
 def _named_as(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
