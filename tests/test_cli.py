@@ -212,7 +212,8 @@ def test_no_batch_norm_where_the_method_needs_it(tmp_path, capsys, monkeypatch):
     told = ["--num-classes", "4", "--mean", "0.3", "--std", "0.4", "--input-size", "1,8,8"]
     argv = ["distill", "--teacher", "plain_factory:plain", *told, "--student", "digitsnet", "--steps", "3", "--out", "o"]
     assert main(argv) == 2
-    assert "needs BatchNorm" in capsys.readouterr().err
+    assert "--set method.bn=0, or --method dfad" in capsys.readouterr().err
+    assert main([*argv, "--set", "method.bn=0", "--set", "method.batch_size=8", "--out", "o1"]) == 0
     assert main([*argv, "--method", "dfad", "--out", "o2", "--set", "method.batch_size=8"]) == 0
 
 

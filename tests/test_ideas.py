@@ -192,7 +192,7 @@ def test_methods_that_need_no_batch_norm_run_on_teachers_without(name, net):
     student = tiny_classifier(seed=1, widths=(4, 6)).train().requires_grad_()
     plan = plan_of(small(METHODS[name]), [], teacher.card)
     state = State(plan, teacher, student, make_runtime("cpu"), 0)
-    assert not METHODS[name].needs_batch_norm
+    assert "bn" not in plan.reads
     check_wiring(state)
     (report,) = run(state, 8)
     assert all(value == value for value in report.losses.values())

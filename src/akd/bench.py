@@ -41,12 +41,13 @@ ROUNDS: Mapping[str, Mapping[str, Any]] = {
 class Task:
     """A teacher that is trained in seconds, the student it is distilled into, and for how many steps.
 
-    knobs: what differs from a method's published constants at this size, by method.
+    methods: those that fit the teacher. knobs: what differs from their published constants at this size, by method.
     """
 
     teacher: Callable[[str | None, int], Classifier]
     student: tuple[str, str]
     steps: int
+    methods: Sequence[str]
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: ROUNDS)
 
 
@@ -70,8 +71,11 @@ def _training_file(data: str | None) -> Path:
 
 
 TASKS = {
-    "digits": Task(_digits, ("--budget", "10%"), 2000),
-    "mnist": Task(_mnist, ("--student", "lenet5-half"), 2000),
+    "digits": Task(_digits, ("--budget", "10%"), 2000, list(METHODS)),
+    # LeNet-5 has no BatchNorm.
+    "mnist": Task(
+        _mnist, ("--student", "lenet5-half"), 2000, ("akd", "dfad", "dafl", "zskt", BASELINE), {**ROUNDS, "akd": {"bn": 0.0}}
+    ),
 }
 
 
@@ -91,7 +95,7 @@ def ablation(method: str) -> list[str]:
 
 def run_bench(
     task_name: str,
-    variants: Sequence[str],
+    variants: Sequence[str] | None,
     seeds: Sequence[int],
     out: Path,
     *,
@@ -102,12 +106,15 @@ def run_bench(
 ) -> dict[str, Any]:
     """Run what is not run yet under `out`, measure every cell at its last state; a JSON-ready dict of cells and rows.
 
-    Each seed has one teacher, shared by all variants, so that variants are compared seed by seed. `look` is told how many
+    variants: METHOD or METHOD+IDEA+…; None: every method that fits the task. Each seed has one teacher, shared by all variants,
+    so that variants are compared seed by seed. `look` is told how many
     of how many cells are done.
     """
     if task_name not in TASKS:
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
-    task, named = TASKS[task_name], {variant: parsed(variant) for variant in variants}
+    task = TASKS[task_name]
+    variants = list(dict.fromkeys(variants or task.methods))
+    named = {variant: parsed(variant) for variant in variants}
     set_threads(1)
     teachers = {seed: _teacher(task, data, seed, out / f"seed-{seed}" / "teacher") for seed in seeds}
     cells = [(variant, seed) for seed in seeds for variant in variants]

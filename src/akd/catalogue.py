@@ -8,10 +8,10 @@ from akd.ideas import IDEAS
 from akd.ideas.progressive import maximised
 from akd.methods import METHODS, Method
 from akd.networks.classifier import ModelCard
-from akd.objectives.terms import Terms, needs_of, wanted
+from akd.objectives.terms import Terms, wanted
 
 EXAMPLE = ModelCard("any", 10, (0.5,) * 3, (0.25,) * 3, (3, 32, 32))
-NEEDS = {"feature": "last feature", "stages": "feature maps", "layers": "convolutions"}
+NEEDS = {"bn": "BatchNorm", "feature": "last feature", "stages": "feature maps", "layers": "convolutions"}
 
 
 def catalogue() -> dict[str, Any]:
@@ -26,8 +26,8 @@ def catalogue() -> dict[str, Any]:
 
 def _told(method: type[Method]) -> dict[str, Any]:
     plan = method().plan(EXAMPLE)
-    needs = ["BatchNorm"] * method.needs_batch_norm + ["class names, where there are any"] * method.reads_class_names
-    needs += [words for need, words in NEEDS.items() if need in needs_of(plan.image) | needs_of(plan.student)]
+    needs = [words for need, words in NEEDS.items() if need in plan.reads]
+    needs += ["class names, where there are any"] * method.reads_class_names
     return {
         "summary": _summary(method),
         "paper": method.paper,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from akd.errors import ConfigError, Diverged
 from akd.networks.classifier import Classifier
-from akd.networks.taps import Sight, last_linear, layer_names, stage_names, tapped
+from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
 from akd.objectives import logits
 from akd.objectives.terms import Around, Seen, Terms, at, needs_of, total, wanted
 from akd.state import State, floats_of
@@ -28,7 +28,13 @@ from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
 COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 4
-READS = {"stages": "feature maps", "layers": "convolutions", "feature": "the input of a last linear layer"}
+READS = {
+    "bn": "BatchNorm statistics",
+    "stages": "feature maps",
+    "layers": "convolutions",
+    "feature": "the input of a last linear layer",
+}
+REMEDY = {**dict.fromkeys(READS, "try --method dfad"), "bn": "try --set method.bn=0, or --method dfad"}
 GRACE = 100  # steps in which a fresh student may do anything
 
 
@@ -71,10 +77,15 @@ class Eyes:
         self.stages: dict[Classifier, tuple[str, ...]] = {}
         for network in (state.teacher, state.student):
             self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
-            has = {"stages": self.stages[network], "layers": layer_names(network), "feature": last_linear(network)}
+            has = {
+                "bn": network is state.student or batch_norms(network),
+                "stages": self.stages[network],
+                "layers": layer_names(network),
+                "feature": last_linear(network),
+            }
             for need, words in READS.items():
                 if need in self.needs and not has[need]:
-                    raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; try --method dfad")
+                    raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; {REMEDY[need]}")
 
     def see(self, network: Classifier, images: Tensor, needs: frozenset[str]) -> Sight:
         with tapped(network, needs, self.stages[network]) as look, self.state.runtime.autocast():

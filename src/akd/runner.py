@@ -29,7 +29,6 @@ from akd.networks.design import build_student, design_student
 from akd.networks.ensemble import load_named
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
-from akd.networks.taps import batch_norms
 from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, threads
 from akd.state import State
@@ -113,10 +112,6 @@ def execute(
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
         runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]))
-        if run.method.needs_batch_norm and not batch_norms(teacher):
-            raise ConfigError(
-                f"method {run.method.name} needs BatchNorm in the teacher, and this one has none; try --method dfad"
-            )
         teacher = runtime.place(teacher)
         student = make_student(run, teacher)
         plan = plan_of(run.method, run.ideas, teacher.card)

@@ -78,7 +78,7 @@ def test_statistics_that_were_never_taken():
     reasons = misfits(model, look_at_batch_norms(model))
     assert set(METHODS) - set(reasons) == {"untrained"}  # a baseline is no method to recommend
     for name, method in ((name, METHODS[name]) for name in reasons):
-        assert bool(reasons[name]) == method.needs_batch_norm
+        assert bool(reasons[name]) == ("bn" in method().plan(model.card).reads)
         assert not reasons[name] or "trained BatchNorm statistics" in reasons[name]
     model.net.features[1] = nn.BatchNorm2d(8, track_running_stats=False)
     assert look_at_batch_norms(model).forgetful == ("features.1",)

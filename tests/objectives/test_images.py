@@ -49,17 +49,3 @@ def test_moments_of_bfloat16_are_taken_in_float32():
     mean, var = I.batch_moments(x)
     assert mean.dtype == torch.float32
     assert torch.allclose(var, x.float().var([0, 2, 3], unbiased=False), rtol=1e-3)
-
-
-def test_sameness_by_hand_and_at_its_ends():
-    torch.manual_seed(0)
-    same, other = torch.rand(1, 2, 3, 3), torch.rand(1, 2, 3, 3)
-    labels = torch.tensor([0, 0])
-    assert I.sameness(torch.cat([same, same]), labels, 0.3).item() == pytest.approx(0.3, abs=1e-3)
-    assert I.sameness(torch.cat([same, other]), torch.tensor([0, 1]), 0.3).item() == 0  # no two of one class
-    rms = (same - other).square().mean().sqrt().item()
-    assert I.sameness(torch.cat([same, other]), labels, rms + 0.1).item() == pytest.approx(0.1, abs=1e-4)
-    assert I.sameness(torch.cat([same, other]), labels, rms - 0.1).item() == 0
-    twins = torch.cat([same, same]).requires_grad_()
-    I.sameness(twins, labels, 0.3).backward()
-    assert bool(twins.grad.isfinite().all())

@@ -17,7 +17,7 @@ SUMMARY = "compare methods and ideas on a small task, over seeds, at their last 
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="METHOD or METHOD+IDEA+…; default: every method")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="METHOD or METHOD+IDEA+…; default: all methods that fit")
     parser.add_argument("--ablate", metavar="METHOD", help="the method alone, with each idea alone, and with all together")
     parser.add_argument("--task", default="digits", help="digits, or mnist with --data")
     parser.add_argument("--data", metavar="FOLDER", help="MNIST as train-*.parquet and test-*.parquet")
@@ -29,26 +29,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.bench import ablation, run_bench
-    from akd.methods import METHODS
     from akd.tables import bench_table
 
     if options.ablate and options.variants:
         raise ConfigError("--ablate chooses the variants itself; leave the others out")
     if options.jobs < 1 or (options.steps is not None and options.steps < 1):
         raise ConfigError("--jobs and --steps must be 1 or more")
-    variants = ablation(options.ablate) if options.ablate else options.variants or list(METHODS)
+    variants = ablation(options.ablate) if options.ablate else options.variants
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
     with Progress(*columns, TimeElapsedColumn(), console=log, disable=not log.is_terminal) as bar:
-        work = bar.add_task("runs", total=len(variants) * len(options.seeds))
+        work = bar.add_task("runs", total=0)
         result = run_bench(
             options.task,
-            list(dict.fromkeys(variants)),
+            variants,
             options.seeds,
             options.out,
             steps=options.steps,
             data=options.data,
             at_once=options.jobs,
-            look=lambda done, cells: bar.update(work, completed=done),
+            look=lambda done, cells: bar.update(work, completed=done, total=cells),
         )
     if not options.json:
         out.print(bench_table(result))

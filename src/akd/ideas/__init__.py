@@ -12,7 +12,6 @@ from akd.ideas.idea import Idea
 from akd.ideas.progressive import Progressive
 from akd.ideas.robust import Robust
 from akd.ideas.selfsup import SelfSupervised
-from akd.ideas.varied import Varied
 from akd.methods.plan import Method, Plan
 from akd.networks.classifier import ModelCard
 
@@ -23,7 +22,6 @@ IDEAS: dict[str, type[Idea]] = {
         Layers,
         Boundary,
         Generators,
-        Varied,
         SelfSupervised,
         Robust,
         Average,

@@ -13,7 +13,6 @@ from akd.networks.classifier import Classifier
 from akd.networks.design import TINY, Candidate, Design, design_student
 from akd.networks.measure import parameters
 from akd.networks.taps import last_linear, stage_names
-from akd.objectives.terms import needs_of
 
 BUDGETS = ("10%", "20%", "50%")
 STEPS_TINY, STEPS = 3_000, 80_000  # the quickstart's; and 200 rounds of 400, as CMI (2105.08584) and FastDFKD (2112.06253) have
@@ -48,8 +47,7 @@ def _misfit(method: type[Method], teacher: Classifier, lacking: dict[str, str]) 
         plan = method().plan(teacher.card)
     except AkdError as error:
         return str(error)
-    needs = needs_of(plan.image) | needs_of(plan.student) | ({"bn"} if method.needs_batch_norm else set())
-    missing = [lacking[need] for need in sorted(needs) if lacking.get(need)]
+    missing = [lacking[need] for need in sorted(plan.reads) if lacking.get(need)]
     return f"needs {' and '.join(missing)}" if missing else ""
 
 

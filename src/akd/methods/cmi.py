@@ -24,7 +24,6 @@ class CMI(Inverting):
 
     name: ClassVar[str] = "cmi"
     paper: ClassVar[str] = "arXiv 2105.08584"
-    needs_batch_norm: ClassVar[bool] = True
 
     generator_steps: int = 200
     generator_lr: float = 1e-3

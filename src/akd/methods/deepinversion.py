@@ -23,7 +23,6 @@ class DeepInversion(Inverting):
 
     name: ClassVar[str] = "deepinversion"
     paper: ClassVar[str] = "arXiv 1912.08795"
-    needs_batch_norm: ClassVar[bool] = True
 
     iterations: int = 2000
     image_lr: float = 0.05

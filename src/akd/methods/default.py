@@ -22,7 +22,6 @@ class Default(Method):
 
     name: ClassVar[str] = "akd"
     paper: ClassVar[str] = "this project, docs/lab.md"
-    needs_batch_norm: ClassVar[bool] = True
 
     batch_size: int = 128
     student_steps: int = 5

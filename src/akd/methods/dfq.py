@@ -18,7 +18,6 @@ class DFQ(Method):
 
     name: ClassVar[str] = "dfq"
     paper: ClassVar[str] = "arXiv 2005.04136"
-    needs_batch_norm: ClassVar[bool] = True
 
     batch_size: int = 256
     student_steps: int = 10

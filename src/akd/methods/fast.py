@@ -23,7 +23,6 @@ class Fast(Inverting):
 
     name: ClassVar[str] = "fast"
     paper: ClassVar[str] = "arXiv 2112.06253"
-    needs_batch_norm: ClassVar[bool] = True
 
     student_lr: float = 0.2
     generator_steps: int = 5

@@ -24,7 +24,6 @@ class NAYER(Inverting):
 
     name: ClassVar[str] = "nayer"
     paper: ClassVar[str] = "arXiv 2310.00258"
-    needs_batch_norm: ClassVar[bool] = True
     reads_class_names: ClassVar[bool] = True
 
     batch_size: int = 512

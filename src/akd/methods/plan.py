@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
-from akd.objectives.terms import Schedule, Terms
+from akd.objectives.terms import Schedule, Terms, needs_of
 from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.maker import Maker
 
@@ -66,6 +66,11 @@ class Plan:
     modules: Mapping[str, Build] = field(default_factory=dict)
     critics: Mapping[str, Build] = field(default_factory=dict)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What its terms read of the networks' inside: see `akd.networks.taps.Sight`."""
+        return needs_of(self.image) | needs_of(self.student)
+
 
 LEAST = {
     **dict.fromkeys(("batch_size", "images"), 2),
@@ -101,7 +106,6 @@ class Knobs:
 class Method(Knobs):
     """A published method: its knobs are the fields, its choices come from `plan`."""
 
-    needs_batch_norm: ClassVar[bool] = False
     reads_class_names: ClassVar[bool] = False
 
     def plan(self, card: ModelCard) -> Plan:

@@ -22,7 +22,6 @@ class SpaceshipNet(Method):
 
     name: ClassVar[str] = "spaceship"
     paper: ClassVar[str] = "arXiv 2303.11611"
-    needs_batch_norm: ClassVar[bool] = True
 
     batch_size: int = 256
     student_steps: int = 2000

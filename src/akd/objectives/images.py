@@ -57,16 +57,3 @@ def total_variation(images: Tensor) -> Tensor:
 def activation(feature: Tensor) -> Tensor:
     """Mean absolute activation of the last feature [B, D]; real images excite it, so makers maximise it (DAFL, eq. 4)."""
     return feature.abs().mean()
-
-
-def sameness(images: Tensor, labels: Tensor, enough: float) -> Tensor:
-    """How far two images [C, H, W] of one label [B] fall short of an RMS difference of `enough`: a mean over pairs.
-
-    The pairs are neighbours after sorting by label: each image is met once or twice, in the random order of its batch.
-    """
-    order = labels.argsort(stable=True)
-    one, two = images[order[:-1]], images[order[1:]]
-    same = (labels[order[:-1]] == labels[order[1:]]).to(images.dtype)
-    # The epsilon keeps the root's gradient finite where two images are one and the same.
-    rms = ((one - two).square().flatten(1).mean(1) + 1e-8).sqrt()
-    return ((enough - rms).clamp_min(0) * same).sum() / same.sum().clamp_min(1)

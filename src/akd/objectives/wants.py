@@ -125,8 +125,3 @@ def turned(weight: Schedule) -> Term:
 def apart(weight: Schedule, parts: int) -> Term:
     """The teacher sees other classes in each of `parts` equal parts of the batch: each part has its own generator."""
     return Term(weight, lambda seen: logits.spread(seen.teacher.logits, parts))
-
-
-def varied(weight: Schedule, enough: float) -> Term:
-    """Two images of one class differ by `enough` of a pixel's range at least."""
-    return Term(weight, lambda seen: images.sameness(seen.images, seen.labels, enough))
