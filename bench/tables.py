@@ -54,11 +54,11 @@ def quickstart() -> str:
     )
 
 
-def cifar100_cpu() -> str:
-    lines = rows("cifar100-cpu")
+def cifar100(name: str, words: str) -> str:
+    lines = rows(name)
     if not lines:
         return ""
-    text = "CIFAR-100 on a CPU, far from converged; the same `akd distill` command is the one for a GPU:\n\n"
+    text = f"{words}\n\n"
     text += "| teacher | student | parameters | steps | time | accuracy | agreement |\n|---|---|---|---|---|---|---|\n"
     for r in lines:
         text += (
@@ -117,7 +117,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "methods": methods,
     "ablation": ablation,
-    "cifar100-cpu": cifar100_cpu,
+    "cifar100": lambda: cifar100("cifar100", "CIFAR-100:"),
+    "cifar100-cpu": lambda: cifar100(
+        "cifar100-cpu", "CIFAR-100 on a CPU, far from converged; the same `akd distill` command is the one for a GPU:"
+    ),
     "engine": engine,
 }
 
