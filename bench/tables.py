@@ -99,6 +99,9 @@ def compared(name: str, words: str) -> str:
             text += f"{row['agreement']:.2f} % | {row['seconds']:.0f} |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])
+        knobs = {line["variant"]: line["knobs"] for line in lines if line["knobs"]}
+        told = "; ".join(f"{name}: " + ", ".join(f"{k} {v}" for k, v in knob.items()) for name, knob in knobs.items())
+        words += f" Constants other than the method's own: {told}." if told else ""
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
         text += f"\n{words} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
         text += f"seeds {', '.join(map(str, seeds))}, {lines[0]['n']:,} test images; {conditions(lines[-1])}.\n\n"
@@ -106,7 +109,7 @@ def compared(name: str, words: str) -> str:
 
 
 def methods() -> str:
-    return compared("methods", "Each method with its own constants, shorter rounds where they are made for 80,000 steps.")
+    return compared("methods", "Each method by itself.")
 
 
 def ablation() -> str:

@@ -28,7 +28,9 @@ def test_rows_compare_seed_by_seed():
 
 def test_variants():
     assert parsed("dfad+features+boundary") == ("dfad", ["features", "boundary"])
-    assert ablation("akd")[0] == "akd" and ablation("akd")[-1].count("+") == len(IDEAS)
+    assert ablation("akd")[0] == "akd" and ablation("akd")[-1].count("+") == len(IDEAS) - 1
+    assert "akd+average" not in ablation("akd")  # it averages already
+    assert "fast+generators" not in ablation("fast") and "fast+average" in ablation("fast")
     for wrong in ("dfda", "dfad+featurs", "dfad+", "+features"):
         with pytest.raises(ConfigError, match="METHOD"):
             parsed(wrong)
@@ -41,6 +43,8 @@ def test_variants():
         (["--task", "mnist"], "--data FOLDER"),
         (["akd", "--ablate", "akd"], "leave the others out"),
         (["akd", "--jobs", "0"], "1 or more"),
+        (["akd", "--data", "x"], "brings its own data"),
+        (["fast+generators"], "one that trains all along"),
     ],
 )
 def test_what_cannot_be_run_is_told_in_a_line(argv, words, tmp_path, capsys):

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from akd.cli import main
-from akd.config import from_dict, to_dict
+from akd.config import from_dict, set_dotted, to_dict
 from akd.errors import ConfigError
 from akd.ideas import IDEAS, plan_of
 from akd.ideas.align import Features
+from akd.ideas.boundary import Boundary
 from akd.ideas.generators import Generators
 from akd.ideas.progressive import Progressive, maximised
 from akd.loop import Budget, Eyes, judge_images, run_loop, student_step
@@ -128,7 +129,11 @@ def test_progressive_scales_what_is_maximised_and_nothing_else():
     for when, factor in ((0.0, 0.1), (0.3, 1.0), (0.9, 1.0)):
         expected = factor * at(plain.image["adversary"].weight, when)
         assert at(plan.image["adversary"].weight, when) == pytest.approx(expected, rel=2e-2)
-    assert at(plan.student["soft"].weight, 0.6) == 0
+    for when in (0.0, 0.25, 0.6):  # a share, and the rest
+        soft = at(plan.student["soft"].weight, when)
+        assert soft == pytest.approx(max(0, 1 - 2 * when)) and at(plan.student["imitate"].weight, when) == pytest.approx(
+            1 - soft
+        )
 
 
 def test_schedules_are_data():
@@ -151,6 +156,11 @@ def test_schedules_are_data():
         ({"ideas": "featurs"}, "did you mean 'features'"),
         ({"ideas": {"features": {"wait": 1}}}, "unknown option ideas.features.wait"),
         ({"ideas": 3}, "must be names"),
+        ({"ideas": {"features": False}}, "must be a mapping"),
+        ({"ideas": {"robust": {"epsilon": 8}}}, "must be from 0 to 1"),
+        ({"ideas": {"average": {"exponent": 0}}}, "must be from 1"),
+        ({"ideas": [Boundary(), Boundary()]}, "named twice"),
+        ({"teacher": {"members": ["a", "b"], "combine": "vote"}}, "mean or confidence"),
         ({"method": {"name": "akd", "temperature": [[0.5, 20], [0.1, 4]]}}, "earliest first"),
         ({"method": {"name": "akd", "temperature": [[0, 20], [2, 4]]}}, "from 0 to 1"),
         ({"method": {"name": "akd", "temperature": [[0, 20, 1]]}}, "must have 2 values"),
@@ -211,7 +221,7 @@ def test_the_teacher_is_asked_before_the_attack_and_the_student_after():
         handle.remove()
     assert torch.equal(asked[0], batch.images) and len(asked) == len(shown) == 1
     moved = (shown[0] - batch.images).abs().flatten(1).amax(1)
-    assert bool((moved[:8] > 0.01).all()) and moved.max() <= 8 / 255 + 1e-6 and not moved[8:].any()
+    assert int((moved > 0.01).sum()) == 8 == int((moved > 0).sum()) and moved.max() <= 8 / 255 + 1e-6
 
 
 def test_an_ensemble_is_distilled_from_the_command_line(tmp_path, capsys):
@@ -227,3 +237,36 @@ def test_an_ensemble_is_distilled_from_the_command_line(tmp_path, capsys):
     assert "--config" in capsys.readouterr().err
     opened = json.loads((out / "data_free.json").read_text())["opened"]
     assert {Path(p).parent.name for p in opened["teacher"]} == {"0", "1"}
+
+
+@pytest.mark.parametrize("variant", ["akd+features", "akd+layers", "akd+selfsup"])
+def test_a_weight_may_rise_from_nothing_or_be_nothing(variant):
+    name = variant.partition("+")[2]
+    for weight in (((0.0, 0.0), (0.5, 1.0)), 0.0):
+        card = tiny_classifier().card
+        plan = plan_of(small(METHODS["akd"]), [IDEAS[name](weight=weight)], card)
+        state = State(plan, tiny_classifier(), tiny_classifier(seed=1).requires_grad_(), make_runtime("cpu"), 0)
+        check_wiring(state)
+        assert bool(state.modules) == (weight != 0.0)
+
+
+def test_ideas_keep_their_order_and_their_knobs_in_a_run():
+    ideas = [IDEAS[name]() for name in reversed(IDEAS)]
+    run = from_dict({"teacher": "t", "budget": "10%", "steps": 5, "ideas": ideas})
+    assert [idea.name for idea in run.ideas] == list(IDEAS) and from_dict(to_dict(run)) == run
+    values = {"ideas": ["features"]}
+    set_dotted(values, "ideas.features.weight=2")
+    assert values == {"ideas": {"features": {"weight": 2}}}
+
+
+def test_an_idea_leaves_the_first_numbers_of_a_run_alone():
+    plain, more = fresh_state("akd"), fresh_state("akd+features+selfsup")
+    assert torch.equal(plain.probe, more.probe)
+    assert all(torch.equal(a, b) for a, b in zip(plain.rng.state, more.rng.state, strict=True))
+
+
+def test_no_two_images_of_a_nayer_round_are_alike():
+    state = fresh_state("nayer")
+    run(state, 3)
+    images = state.bank.images[: len(state.bank)]
+    assert len(images.flatten(1).unique(dim=0)) == len(images) == 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Any
 
 import yaml
 
-from akd.config import parse_method
+from akd.catalogue import EXAMPLE
+from akd.config import parse_ideas, parse_method
 from akd.errors import ConfigError, did_you_mean
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.metrics import evaluate
-from akd.files import write_json
-from akd.ideas import IDEAS
+from akd.files import one_line, write_json, write_text
+from akd.ideas import IDEAS, plan_of
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
@@ -89,8 +91,14 @@ def parsed(variant: str) -> tuple[str, list[str]]:
 
 
 def ablation(method: str) -> list[str]:
-    """The method alone, with each idea alone, and with all together."""
-    return [method, *(f"{method}+{idea}" for idea in IDEAS), "+".join([method, *IDEAS])]
+    """The method alone, with each idea that fits it and that it does not have already, and with all of these together."""
+    parsed(method)
+    plan, ideas = METHODS[method]().plan(EXAMPLE), []
+    for name, idea in IDEAS.items():
+        with contextlib.suppress(ConfigError):
+            if idea().add(plan, EXAMPLE) != plan:
+                ideas.append(name)
+    return [method, *(f"{method}+{idea}" for idea in ideas), "+".join([method, *ideas])]
 
 
 def run_bench(
@@ -112,7 +120,10 @@ def run_bench(
     """
     if task_name not in TASKS:
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
-    task = TASKS[task_name]
+    if task_name == "digits" and data is not None:
+        raise ConfigError("task digits brings its own data; leave --data out, or take --task mnist")
+    task, seeds = TASKS[task_name], list(dict.fromkeys(seeds))
+    _claim(out, task_name)
     variants = list(dict.fromkeys(variants or task.methods))
     named = {variant: parsed(variant) for variant in variants}
     set_threads(1)
@@ -122,7 +133,7 @@ def run_bench(
     for variant, seed in cells:
         (method, ideas), run = named[variant], out / f"seed-{seed}" / variant
         told = yaml.safe_dump({"name": method, **task.knobs.get(method, {})}, default_flow_style=True, width=10_000).strip()
-        parse_method(yaml.safe_load(told))  # fails here, not in a child
+        plan_of(parse_method(yaml.safe_load(told)), parse_ideas(ideas), EXAMPLE)  # fails here, not in a child
         arguments = ["distill", "--teacher", str(out / f"seed-{seed}" / "teacher"), *task.student, "--set", f"method={told}"]
         arguments += [word for idea in ideas for word in ("--with", idea)]
         arguments += ["--steps", str(steps or task.steps), "--seed", str(seed), "--threads", "1", "--device", "cpu"]
@@ -132,12 +143,23 @@ def run_bench(
     source = task_name if data is None else data
     test = load_test_set(source, next(iter(teachers.values())).card)
     measured = [
-        _measured(variant, seed, path, teachers[seed], test) for (variant, seed), path in zip(cells, paths, strict=True)
+        {**_measured(variant, seed, path, teachers[seed], test), "knobs": dict(task.knobs.get(named[variant][0], {}))}
+        for (variant, seed), path in zip(cells, paths, strict=True)
     ]
     top1 = [evaluate(teacher, test).top1 for teacher in teachers.values()]
     result = {"task": task_name, "steps": steps or task.steps, "teacher_top1": top1, "cells": measured}
     write_json(out / "bench.json", {**result, "rows": table(measured)})
     return {**result, "rows": table(measured)}
+
+
+def _claim(out: Path, task_name: str) -> None:
+    """One task a folder: its teachers are shared by whatever is compared there later."""
+    told = out / "task"
+    if told.exists() and told.read_text() != task_name:
+        raise ConfigError(f"{out} holds a bench of {told.read_text()}; choose another --out")
+    with one_line(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_text(told, task_name)
 
 
 def _teacher(task: Task, data: str | None, seed: int, folder: Path) -> Classifier:

@@ -14,6 +14,7 @@ from akd.errors import ConfigError, did_you_mean
 from akd.ideas import IDEAS, Idea
 from akd.methods import METHODS, Method
 from akd.methods.default import Default
+from akd.networks.ensemble import COMBINE
 from akd.strict import build, listed
 
 
@@ -47,6 +48,8 @@ class Ensemble:
     combine: str = "mean"
 
     def __post_init__(self) -> None:
+        if self.combine not in COMBINE:
+            raise ConfigError(f"unknown way to combine teachers {self.combine!r}; use {' or '.join(COMBINE)}")
         if len(self.members) < 2:
             raise ConfigError("an ensemble has two teachers or more; name one alone without `members`")
 
@@ -72,6 +75,10 @@ class Run:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        if len({idea.name for idea in self.ideas}) < len(self.ideas):
+            raise ConfigError("an idea is named twice; name each once")
+        order = list(IDEAS)
+        object.__setattr__(self, "ideas", tuple(sorted(self.ideas, key=lambda idea: order.index(idea.name))))
         if (self.student is None) == (self.budget is None):
             raise ConfigError("name a student or give a budget, one of the two; e.g. --budget 10%")
         if (self.steps is None) == (self.time is None):
@@ -158,20 +165,29 @@ def parse_method(given: Any) -> Method:
     return build(METHODS[name], values, "method.")
 
 
-def parse_ideas(given: Any) -> tuple[Idea, ...]:
-    """Ideas from their names ("features,boundary", or a list), or from {name: {knob: value, ...}, ...}."""
+def ideas_by_name(given: Any) -> Any:
+    """{name: {knob: value}} for ideas given as "features,boundary", as a list of names, or so already."""
+    if given is None:
+        return {}
     if isinstance(given, str):
         given = [name.strip() for name in given.split(",") if name.strip()]
     if isinstance(given, (list, tuple)):
-        if all(isinstance(idea, Idea) for idea in given):
-            return tuple(given)
-        given = {name if isinstance(name, str) else repr(name): {} for name in given}
+        return {name if isinstance(name, str) else repr(name): {} for name in given}
+    return dict(given) if isinstance(given, Mapping) else given
+
+
+def parse_ideas(given: Any) -> tuple[Idea, ...]:
+    """Ideas as a user names them: see `ideas_by_name`."""
+    if isinstance(given, (list, tuple)) and all(isinstance(idea, Idea) for idea in given):
+        return tuple(given)
+    given = ideas_by_name(given)
     if not isinstance(given, Mapping):
         raise ConfigError(f"ideas={given!r} must be names, as in [features, boundary]; `akd methods` lists them")
     for name in given:
         if name not in IDEAS:
             raise ConfigError(f"unknown idea {name!r}{did_you_mean(str(name), IDEAS)}; `akd methods` lists them")
-    return tuple(build(IDEAS[name], given[name] or {}, f"ideas.{name}.") for name in IDEAS if name in given)
+    knobs = {name: {} if told is None else told for name, told in given.items()}
+    return tuple(build(IDEAS[name], told, f"ideas.{name}.") for name, told in knobs.items())
 
 
 def set_dotted(values: dict[str, Any], assignment: str) -> None:
@@ -184,8 +200,10 @@ def set_dotted(values: dict[str, Any], assignment: str) -> None:
         inner = values.setdefault(key, {})
         if isinstance(inner, str) and key in SHORT:
             inner = values[key] = {SHORT[key]: inner}
-        elif isinstance(inner, str) and key == "ideas":
-            inner = values[key] = {name.strip(): {} for name in inner.split(",")}
+        elif key == "ideas":
+            inner = values[key] = ideas_by_name(inner)
+        elif inner is None:
+            inner = values[key] = {}
         if not isinstance(inner, dict):
             raise ConfigError(f"{key!r} has no parts to set; see --print-config")
         values = inner

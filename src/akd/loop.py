@@ -34,7 +34,7 @@ READS = {
     "layers": "convolutions",
     "feature": "the input of a last linear layer",
 }
-REMEDY = {**dict.fromkeys(READS, "try --method dfad"), "bn": "try --set method.bn=0, or --method dfad"}
+REMEDY = {**dict.fromkeys(READS, "try --method dfad without ideas"), "bn": "try --set method.bn=0, or --method dfad"}
 GRACE = 100  # steps in which a fresh student may do anything
 
 

@@ -83,7 +83,7 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_of(options: argparse.Namespace) -> Any:
     """The Run that config file, options and --set describe, the later overriding the earlier."""
-    from akd.config import from_dict, from_yaml, set_dotted
+    from akd.config import from_dict, from_yaml, ideas_by_name, set_dotted
     from akd.recipes import recipe
 
     values: dict[str, Any] = recipe(options.recipe) if options.recipe else {}
@@ -110,7 +110,7 @@ def run_of(options: argparse.Namespace) -> Any:
         if any(getattr(options, name) is not None or name in assigned for name in pair):
             values.pop(pair[0], None), values.pop(pair[1], None)
     if options.idea:
-        values["ideas"] = ",".join(options.idea)
+        values["ideas"] = {**ideas_by_name(",".join(options.idea)), **ideas_by_name(values.get("ideas"))}
     for name in ("budget", "student", "method", "steps", "time", "seed", "device", "precision", "threads"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)

@@ -46,10 +46,14 @@ class State:
         self.student: Classifier = runtime.place(student)
         with self.rng.here():
             self.maker = runtime.place(plan.maker.build(student.card))
+            self.probe = (pictures(PROBE_IMAGES, student.card) * 255).round().to(torch.uint8)
+        # What ideas add draws from a copy of the stream: the same run without them meets the same numbers.
+        so_far = self.rng.state
+        with self.rng.here():
             self.modules = nn.ModuleDict({name: build(teacher, student) for name, build in plan.modules.items()})
             self.critics = nn.ModuleDict({name: build(teacher, student) for name, build in plan.critics.items()})
             self.modules, self.critics = self.modules.to(runtime.device), self.critics.to(runtime.device)
-            self.probe = (pictures(PROBE_IMAGES, student.card) * 255).round().to(torch.uint8)
+        self.rng.state = so_far
         self.probe = self.probe.to(runtime.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         self._averaged = floats_of(self.average), floats_of(self.student)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from akd.errors import AkdError
 from akd.loop import Eyes, student_step, turn_of_maker
+from akd.objectives.terms import Terms, at
 from akd.state import State
 from akd.synthesis.maker import Batch
 
@@ -64,14 +65,21 @@ def _check_image_loss(state: State, eyes: Eyes, batch: Batch) -> None:
     if not eyes.terms:
         return
     answers = {"teacher": eyes.see_teacher(batch.images), "student": eyes.see_student(batch.images)}
-    loss, _ = eyes.weigh(batch, answers["teacher"], answers["student"], 0.0)
+    progress = busiest(eyes.terms)
+    loss, _ = eyes.weigh(batch, answers["teacher"], answers["student"], progress)
     for who, sight in answers.items():
         moved = replace(sight, logits=sight.logits * 1.1 + torch.linspace(0, 1, sight.logits.shape[1], device=loss.device))
-        other, _ = eyes.weigh(batch, **{**answers, who: moved}, progress=0.0)
+        other, _ = eyes.weigh(batch, **{**answers, who: moved}, progress=progress)
         if not torch.equal(loss, other) and not _reaches(loss, sight.logits):
             raise WiringError(f"the image loss depends on the {who} and lets no gradient through it; remove the detach")
     if not _flows(loss, batch.images):
         raise WiringError("the image loss gives the images no finite gradient; check the method's image terms")
+
+
+def busiest(terms: Terms) -> float:
+    """The first moment of the run, 0..1, at which the most terms count: a schedule may begin with nothing."""
+    moments = [i / 100 for i in range(101)]
+    return max(moments, key=lambda when: (sum(at(term.weight, when) != 0 for term in terms.values()), -when))
 
 
 def _reaches(loss: Tensor, source: Tensor) -> bool:
@@ -84,7 +92,7 @@ def _check_maker(state: State, eyes: Eyes) -> None:
         return
     trained = [p for group in state.maker_optimiser.param_groups for p in group["params"]]
     before = [p.detach().clone() for p in trained]
-    turn_of_maker(eyes, 0.0)
+    turn_of_maker(eyes, busiest(eyes.terms))
     if all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):
         raise WiringError("a turn of the maker moves none of its weights; its images must carry gradients to them")
 
@@ -93,7 +101,8 @@ def _check_student(state: State) -> None:
     """One student step: all its weights get a finite gradient (a loss of zero everywhere would give none)."""
     images = state.probe.float() / 255
     batch = Batch(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
-    student_step(Eyes(state, state.plan.student), batch, 0.0)
+    eyes = Eyes(state, state.plan.student)
+    student_step(eyes, batch, busiest(eyes.terms))
     named = [*state.student.named_parameters(), *state.modules.named_parameters()]
     for name, parameter in named:
         if parameter.requires_grad and (parameter.grad is None or not bool(parameter.grad.isfinite().all())):

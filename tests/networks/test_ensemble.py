@@ -10,7 +10,7 @@ from akd.errors import ModelError
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.ensemble import Ensemble, load_named
 from akd.networks.models import save_model
-from akd.networks.taps import batch_norms
+from akd.networks.taps import batch_norms, stage_names, tapped
 from tests.conftest import tiny_classifier
 
 
@@ -105,3 +105,24 @@ def test_an_ensemble_is_loaded_as_a_run_names_it(tmp_path):
     said = load_named(named)(IMAGES)
     assert torch.allclose(said, Ensemble(members, [None, None])(IMAGES))
     assert math.isclose(said.exp().sum(1)[0].item(), 1, rel_tol=1e-5)
+
+
+def test_teachers_of_unlike_classes_must_say_which():
+    with pytest.raises(ModelError, match="give `classes`"):
+        Ensemble([fixed(0.0, 1.0, 2.0), fixed(0.0, 1.0)], [None, None])
+    mixed = Ensemble([fixed(0.0, 1.0, 2.0), fixed(9.0, 0.0)], [None, (3, 4)], "confidence")
+    assert mixed(IMAGES).argmax(1).tolist() == [3] * 5
+
+
+def test_whoever_looks_inside_sees_the_last_member_alone():
+    one, two = tiny_classifier(), tiny_classifier(seed=5, widths=(4, 6))
+    both, needs = Ensemble([one, two], [None, None]).freeze(), frozenset({"stages", "layers", "feature"})
+    assert stage_names(both, (1, 8, 8)) == stage_names(two, (1, 8, 8))
+    sights = []
+    for network in (both, two):
+        with tapped(network, needs, stage_names(network, (1, 8, 8))) as see:
+            sights.append(see(IMAGES))
+    mine, theirs = sights
+    assert mine.classifier is theirs.classifier and torch.equal(mine.feature, theirs.feature)
+    for a, b in ((mine.stages, theirs.stages), (mine.layers, theirs.layers)):
+        assert len(a) == len(b) > 0 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))

@@ -24,10 +24,14 @@ def test_bn_mismatch_is_the_sum_of_both_distances_over_layers():
     assert I.bn_mismatch(layers).item() == pytest.approx(oracle, rel=1e-5)
 
 
-def test_total_variation_of_a_ramp_is_its_squared_slope():
+def test_total_variation_of_a_ramp_is_its_slope_times_the_root_of_the_pairs():
     ramp = (0.1 * torch.arange(8.0)).view(1, 1, 1, 8).expand(2, 3, 8, 8)
-    assert I.total_variation(ramp).item() == pytest.approx(0.01, rel=1e-5)
-    assert I.total_variation(torch.full((2, 3, 8, 8), 0.7)).item() == 0
+    across, diagonal = 2 * 3 * 8 * 7, 2 * 3 * 7 * 7  # pairs of pixels that differ by 0.1; those below each other do not
+    assert I.total_variation(ramp).item() == pytest.approx(0.1 * (across**0.5 + 2 * diagonal**0.5), rel=1e-4)
+    plain = torch.full((2, 3, 8, 8), 0.7, requires_grad=True)
+    loss = I.total_variation(plain)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-5) and bool(plain.grad.isfinite().all())
 
 
 def test_activation_is_the_mean_magnitude():

@@ -10,7 +10,7 @@ from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
 from akd.objectives.features import Adapters
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, never
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class Features(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         maps, name = self.maps, self.name
+        if never(self.weight):  # adapters that nothing trains would only mislead the makers
+            return plan
         return replace(
             plan,
             student={**plan.student, name: wants.aligned(self.weight, maps, name)},

@@ -27,7 +27,8 @@ class Boundary(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         def view(images: Tensor, teacher: nn.Module, _student: nn.Module) -> Tensor:
-            count = round(self.share * len(images))
-            return torch.cat([toward_boundary(images[:count], teacher, self.steps, self.rate), images[count:]])
+            chosen = torch.rand(len(images), device=images.device).argsort()[: round(self.share * len(images))]
+            moved = toward_boundary(images[chosen], teacher, self.steps, self.rate)
+            return images.index_copy(0, chosen, moved.to(images.dtype))
 
         return replace(plan, views=(*plan.views, view))

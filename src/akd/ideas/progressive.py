@@ -9,17 +9,18 @@ from akd.ideas.idea import Idea
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule, Term, at, times
+from akd.objectives.terms import Schedule, Term, at, points, times
 
 SAMPLES = 33
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progressive(Idea):
-    """Soft answers first, the method's own later; the adversary grows from a tenth.
+    """Soft answers first, the method's own losses later; the adversary grows from a tenth.
 
-    soft: weight, over the run, of KL at `temperature` added to what the student imitates; adversary: what every image term that
-    is maximised is multiplied with, over the run. Both are data: numbers, or lists of [progress, value].
+    soft: share, over the run, of KL at `temperature` in what the student learns by; the method's own terms have the rest.
+    adversary: what every image term that is maximised is multiplied with, over the run. Both are data: numbers, or lists of
+    [progress, value]. For methods that imitate at that temperature already only the adversary changes.
     """
 
     name: ClassVar[str] = "progressive"
@@ -31,8 +32,9 @@ class Progressive(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         image = {name: self._grown(term) if maximised(term.weight) else term for name, term in plan.image.items()}
-        student = {**plan.student, "soft": wants.divergence(self.soft, self.temperature)}
-        return replace(plan, image=image, student=student)
+        rest = tuple((when, 1 - share) for when, share in points(self.soft))
+        own = {name: replace(term, weight=times(term.weight, rest)) for name, term in plan.student.items()}
+        return replace(plan, image=image, student={**own, "soft": wants.divergence(self.soft, self.temperature)})
 
     def _grown(self, term: Term) -> Term:
         return replace(term, weight=times(term.weight, self.adversary))

@@ -31,10 +31,9 @@ class Robust(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         def attacked(images: Tensor, said: Tensor, student: nn.Module) -> Tensor:
-            count = round(self.share * len(images))
-            hit = pgd(
-                images[:count], lambda x: kl(student(x).float(), said[:count]), self.epsilon, self.steps, self.epsilon / 4
-            )
-            return torch.cat([hit, images[count:]])
+            chosen = torch.rand(len(images), device=images.device).argsort()[: round(self.share * len(images))]
+            told = said[chosen]
+            hit = pgd(images[chosen], lambda x: kl(student(x).float(), told), self.epsilon, self.steps, self.epsilon / 4)
+            return images.index_copy(0, chosen, hit.to(images.dtype))
 
         return replace(plan, student_views=(*plan.student_views, attacked))

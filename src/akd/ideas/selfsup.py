@@ -12,7 +12,7 @@ from akd.methods.plan import Plan
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.taps import last_linear
 from akd.objectives import wants
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, never
 
 
 def head(_teacher: Classifier, student: Classifier) -> nn.Module:
@@ -31,6 +31,8 @@ class SelfSupervised(Idea):
     weight: Schedule = 0.1
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
+        if never(self.weight):
+            return plan
         return replace(
             plan,
             student={**plan.student, "turned": wants.turned(self.weight)},

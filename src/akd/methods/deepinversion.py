@@ -18,7 +18,8 @@ class DeepInversion(Inverting):
     """Images optimised pixel by pixel: asked class, BatchNorm statistics, smoothness, and (adaptive) a student proved wrong.
 
     `competition` 0 gives plain DeepInversion. Differs from the paper: batches go into a bank and the student trains between
-    them, so that the competition always meets the student of the moment; pixels are kept in 0..1.
+    them, so that the competition always meets the student of the moment; pixels are kept in 0..1 (which
+    stands in for the authors' small L2 prior).
     """
 
     name: ClassVar[str] = "deepinversion"

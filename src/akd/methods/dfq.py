@@ -14,7 +14,10 @@ from akd.synthesis.online import Online
 
 @dataclass(frozen=True, kw_only=True)
 class DFQ(Method):
-    """An adversary held by BatchNorm statistics, confidence and class balance; ten student steps to one of the generator."""
+    """An adversary held by BatchNorm statistics, confidence and class balance; ten student steps to one of the generator.
+
+    Differs from the paper: statistics are compared by L2 distances, where the authors take the KL divergence of Gaussians.
+    """
 
     name: ClassVar[str] = "dfq"
     paper: ClassVar[str] = "arXiv 2005.04136"

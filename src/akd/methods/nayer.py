@@ -16,7 +16,7 @@ from akd.synthesis.rounds import Rounds
 
 @dataclass(frozen=True, kw_only=True)
 class NAYER(Inverting):
-    """The generator reads the class's name; a linear layer drawn anew for each batch stands in for noise.
+    """The generator reads the class's name; linear layers drawn anew for each batch stand in for noise.
 
     Differs from the paper: names become vectors by their letters (the authors ask a language model), and without names each
     class has a random vector; BatchNorm statistics are the batch's own; one batch of images a round instead of two.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
-from akd.objectives.terms import Schedule, Terms, needs_of
+from akd.objectives.terms import Schedule, Terms, needs_of, points
 from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.maker import Maker
 
@@ -74,10 +74,10 @@ class Plan:
 
 LEAST = {
     **dict.fromkeys(("batch_size", "images"), 2),
-    **dict.fromkeys(("student_steps", "generator_steps", "iterations", "latent", "bank", "count"), 1),
-    "temperature": 1e-3,
+    **dict.fromkeys(("student_steps", "generator_steps", "iterations", "latent", "bank", "count", "exponent"), 1),
+    **dict.fromkeys(("temperature", "contrast_temperature"), 1e-3),
 }
-SHARES = ("pictures", "cutmix", "follow", "exchange", "share")
+SHARES = ("pictures", "cutmix", "follow", "exchange", "share", "soft", "epsilon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +92,14 @@ class Knobs:
         for f in fields(self):
             value, least = getattr(self, f.name), LEAST.get(f.name, 0)
             most = 1.0 if f.name in SHARES else 1e9
-            points = [(0.0, value)] if isinstance(value, (int, float)) else value if isinstance(value, tuple) else []
-            for when, number in points:
+            if not isinstance(value, (int, float, tuple)):
+                continue
+            for when, number in points(value):
                 if not least <= number <= most:
                     raise ConfigError(f"{self.name}'s {f.name}={value} must be from {least} to {most:g}")
                 if not 0 <= when <= 1:
                     raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …] with 'when' from 0 to 1")
-            if isinstance(value, tuple) and (not points or [when for when, _ in points] != sorted(when for when, _ in points)):
+            if not points(value) or [when for when, _ in points(value)] != sorted(when for when, _ in points(value)):
                 raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …], the earliest first")
 
 

@@ -75,6 +75,11 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.net((images - self.mean) / self.std)
 
+    @property
+    def inside(self) -> nn.Module:
+        """The network whose feature maps, convolutions and last linear layer are meant where somebody looks inside."""
+        return self
+
     def freeze(self) -> Classifier:
         """Eval mode, no parameter trains: what a teacher is. Returns itself."""
         return self.eval().requires_grad_(False)

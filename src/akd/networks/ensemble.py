@@ -22,7 +22,7 @@ class Ensemble(Classifier):
 
     combine: "mean" weighs all members alike; "confidence" by 1 - entropy / log(classes) of each member's prediction for the
     image. classes: for each member the joint class of each of its own, or None where it knows all of them in order. Terms that
-    read BatchNorm read every member's; terms that read feature maps read the last member's.
+    read BatchNorm read every member's; terms that read feature maps or the last feature read the last member's.
     """
 
     def __init__(self, members: Sequence[Classifier], classes: Sequence[Sequence[int] | None], combine: str = "mean"):
@@ -30,7 +30,13 @@ class Ensemble(Classifier):
         if combine not in COMBINE:
             raise ModelError(f"unknown way to combine teachers {combine!r}; use {' or '.join(COMBINE)}")
         self.by_confidence = combine == "confidence"
-        self.classes = [None if known is None else list(known) for known in classes]
+        total = self.card.num_classes
+        whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
+        self.classes = [None if list(known) == list(range(total)) else list(known) for known in whole]
+
+    @property
+    def inside(self) -> nn.Module:
+        return list(self.net.children())[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         assert isinstance(self.net, nn.ModuleList)
@@ -55,6 +61,9 @@ def _joint_card(members: Sequence[Classifier], classes: Sequence[Sequence[int] |
     if len(members) != len(classes) or any(m.card.input_size != first.input_size for m in members):
         sizes = ", ".join(str(m.card.input_size) for m in members)
         raise ModelError(f"the teachers of an ensemble must take images of one size, not {sizes}; distil them one by one")
+    most = max(m.card.num_classes for m in members)
+    if all(known is None for known in classes) and any(m.card.num_classes != most for m in members):
+        raise ModelError("the teachers know different numbers of classes; give `classes`, the joint class of each of their own")
     whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
     for member, known in zip(members, whole, strict=True):
         if len(set(known)) != member.card.num_classes or min(known) < 0:

@@ -36,19 +36,26 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
     return [m for m in network.modules() if isinstance(m, BATCH_NORM) and m.running_mean is not None]
 
 
+def inside(network: nn.Module) -> nn.Module:
+    """Where feature maps and features are read: the network itself, or the member of an ensemble that stands for it."""
+    found = getattr(network, "inside", network)
+    return found if isinstance(found, nn.Module) else network
+
+
 def last_linear(network: nn.Module) -> nn.Linear | None:
     """The classifier's last linear layer, in the order of definition; None where there is none."""
-    linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    linears = [m for m in inside(network).modules() if isinstance(m, nn.Linear)]
     return linears[-1] if linears else None
 
 
 def layer_names(network: nn.Module) -> list[str]:
     """The convolutions, in the order of definition."""
-    return [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    return [name for name, module in inside(network).named_modules() if isinstance(module, nn.Conv2d)]
 
 
 def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[str]:
     """The modules that give the last feature map at each resolution, from fine to coarse; found by running it once."""
+    network = inside(network)
     outputs: list[tuple[str, torch.Size]] = []
 
     def note(name: str) -> Callable[..., None]:
@@ -90,7 +97,7 @@ def tapped(
     if linear is not None:
         handles.append(linear.register_forward_pre_hook(lambda _, x: caught.update(feature=x[0])))
     for kind, names in maps.items():
-        for module in map(network.get_submodule, names):
+        for module in map(inside(network).get_submodule, names):
             handles.append(module.register_forward_hook(lambda _, __, y, kind=kind: caught[kind].append(y)))
 
     def see(images: Tensor) -> Sight:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from akd.errors import ConfigError
 from akd.networks.classifier import Classifier
 from akd.networks.taps import Sight, last_linear, stage_names, tapped
 
@@ -52,6 +53,9 @@ class Adapters(nn.Module):
     def __init__(self, teacher: Classifier, student: Classifier, maps: str):
         super().__init__()
         sizes = [[x.shape[1] for x in _maps_of(network, maps)] for network in (student, teacher)]
+        for found, network in zip(sizes, (student, teacher), strict=True):
+            if not found:
+                raise ConfigError(f"{network.card.architecture} has no {maps} to align; leave features and layers out")
         self.pairs = like_depth(*map(len, sizes))
         self.convolutions = nn.ModuleList(nn.Conv2d(sizes[0][s], sizes[1][t], 1) for s, t in self.pairs)
 
@@ -83,10 +87,10 @@ def _maps_of(network: Classifier, maps: str) -> list[Tensor]:
 def class_map(sight: Sight, classes: Tensor) -> Tensor:
     """Where a network sees the class [B]: [B, H, W], its classifier's weights over its last feature map (CAM, 1512.04150).
 
-    The map itself where the classifier does not read pooled channels: its mean square over them.
+    The map itself, its mean square over channels, where the classifier does not read pooled channels or tells other classes.
     """
     last, linear = sight.stages[-1], sight.classifier
-    if linear is None or linear.in_features != last.shape[1]:
+    if linear is None or (linear.in_features, linear.out_features) != (last.shape[1], sight.logits.shape[1]):
         return last.square().mean(1)
     return torch.einsum("bchw,bc->bhw", last, linear.weight[classes].to(last.dtype))
 

@@ -61,7 +61,7 @@ def spread(logits: Tensor, parts: int) -> Tensor:
 
     High where each part covers classes of its own; makers with a generator for each part maximise it.
     """
-    means = torch.stack([part.softmax(1).mean(0) for part in logits.tensor_split(parts)])
+    means = torch.stack([part.softmax(1).mean(0) for part in logits.tensor_split(parts) if len(part)])
     return _entropy(means.mean(0)) - _entropy(means).mean()
 
 

@@ -18,6 +18,11 @@ Schedule = float | tuple[tuple[float, float], ...]
 """A constant, or points (progress 0..1, value) joined by straight lines and held flat outside."""
 
 
+def points(schedule: Schedule) -> tuple[tuple[float, float], ...]:
+    """The schedule as points (progress, value), a constant as one."""
+    return ((0.0, float(schedule)),) if isinstance(schedule, (int, float)) else schedule
+
+
 def at(schedule: Schedule, progress: float) -> float:
     """The schedule's value at `progress` (0 at the start of the run, 1 at its end)."""
     if isinstance(schedule, (int, float)):
@@ -36,15 +41,14 @@ def times(schedule: Schedule, factor: Schedule) -> Schedule:
     if isinstance(schedule, (int, float)) and isinstance(factor, (int, float)):
         return schedule * factor
     # A jump is two values at one point: kept by asking just before it as well.
-    given = [point for s in (schedule, factor) if not isinstance(s, (int, float)) for point, _ in s]
-    points = sorted({max(0.0, p) for point in given for p in (point - 1e-9, point)})
-    return tuple((p, at(schedule, p) * at(factor, p)) for p in points)
+    given = [when for s in (schedule, factor) for when, _ in points(s)]
+    moments = sorted({max(0.0, when) for point in given for when in (point - 1e-9, point)})
+    return tuple((when, at(schedule, when) * at(factor, when)) for when in moments)
 
 
 def never(schedule: Schedule) -> bool:
     """True where the weight is zero from start to end."""
-    values = (schedule,) if isinstance(schedule, (int, float)) else (value for _, value in schedule)
-    return not any(values)
+    return not any(value for _, value in points(schedule))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import zlib
 import torch
 from torch import Tensor
 
+from akd.networks.classifier import distinct
+
 
 def name_vectors(label_names: tuple[str, ...] | None, num_classes: int, width: int = 128) -> Tensor:
     """[num_classes, width], rows of length one; names that share letters lie closer together.
@@ -14,7 +16,7 @@ def name_vectors(label_names: tuple[str, ...] | None, num_classes: int, width: i
     Each name is the sum of fixed random directions of its letter triples. Without names every class has a random direction
     of its own. The same names give the same vectors everywhere.
     """
-    names = label_names or tuple(f"\0{i}" for i in range(num_classes))
+    names = tuple(distinct(label_names)) if label_names else tuple(f"\0{i}" for i in range(num_classes))
     rows = []
     for name in names:
         padded = f"^{name.lower()}$"

@@ -69,8 +69,7 @@ class Online:
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         if optimiser is None:
             return Made(None, {})
-        for group in optimiser.param_groups:
-            group["lr"] = at(self.lr, progress)
+        optimiser.param_groups[0]["lr"] = at(self.lr, progress)
         trained = [p for group in optimiser.param_groups for p in group["params"]]
         module.train()
         terms: dict[str, Tensor] = {}

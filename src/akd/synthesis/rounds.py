@@ -23,7 +23,7 @@ class RoundsState(BestBatch):
         self.generator = Generator(card.input_size, latent)
         self.start = copy.deepcopy(self.generator).requires_grad_(False)
         self.latents = nn.Parameter(torch.zeros(images, latent))
-        self.label_layer = LabelLayer(names, latent) if names is not None else None
+        self.label_layer = LabelLayer(names, latent, images) if names is not None else None
 
     def forward(self) -> Tensor:
         z = self.latents if self.label_layer is None else self.label_layer(self.labels)
@@ -52,25 +52,26 @@ class RoundsState(BestBatch):
 
 
 class LabelLayer(nn.Module):
-    """labels [B] -> latents [B, latent]: embedding of the class, BatchNorm, and a linear layer that is drawn anew each round
-    and so gives the variety that noise gives elsewhere (NAYER, arXiv 2310.00258)."""
+    """labels [B] -> latents [B, latent]: embedding of the class, BatchNorm, and linear layers that are drawn anew each round
+    and so give the variety that noise gives elsewhere (NAYER, arXiv 2310.00258). Labels come in groups of K, every class once
+    in each, as `BestBatch.restart` orders them; each group has a layer of its own, so that no two images are alike."""
 
     names: Tensor
 
-    def __init__(self, names: Tensor, latent: int):
+    def __init__(self, names: Tensor, latent: int, images: int):
         super().__init__()
         self.register_buffer("names", names)
         self.norm = nn.BatchNorm1d(names.shape[1])
-        self.noisy = nn.Linear(names.shape[1], latent)
+        self.noisy = nn.ModuleList(nn.Linear(names.shape[1], latent) for _ in range(-(-images // len(names))))
 
     def redraw(self) -> None:
         self.norm.reset_parameters()
-        nn.init.normal_(self.noisy.weight)
-        nn.init.normal_(self.noisy.bias)
+        for parameter in self.noisy.parameters():
+            nn.init.normal_(parameter)
 
     def forward(self, labels: Tensor) -> Tensor:
-        z: Tensor = self.noisy(self.norm(self.names[labels]))
-        return z
+        groups = self.norm(self.names[labels]).split(len(self.names))
+        return torch.cat([layer(group) for layer, group in zip(self.noisy, groups, strict=True)])
 
 
 @dataclass(frozen=True)
