@@ -80,9 +80,11 @@ class Run:
         order = list(IDEAS)
         object.__setattr__(self, "ideas", tuple(sorted(self.ideas, key=lambda idea: order.index(idea.name))))
         if (self.student is None) == (self.budget is None):
-            raise ConfigError("name a student or give a budget, one of the two; e.g. --budget 10%")
+            both = "a student is named and a budget given" if self.student else "there is neither a student nor a budget"
+            raise ConfigError(f"{both}; give one of the two, e.g. --budget 10%")
         if (self.steps is None) == (self.time is None):
-            raise ConfigError("say how long: --steps N or --time 10m, one of the two")
+            both = "--steps and --time both say how long" if self.steps else "nothing says how long"
+            raise ConfigError(f"{both}; give one of the two, e.g. --time 10m")
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"--steps {self.steps} must be 1 or more")
         if self.time is not None and not 0 < self.time < 1e9:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from akd.errors import AkdError, ConfigError, brief
+from akd.errors import AkdError, ConfigError
 from akd.ideas import plan_of
 from akd.networks.classifier import ModelCard
 from akd.runfolder import RunFolder
@@ -38,6 +38,8 @@ def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
     if not (run / "checkpoint.pt").exists():
         raise ConfigError(f"{run} has no checkpoint.pt, which holds a run's images; start the run again in another --out")
     with _checkpoint(run) as saved:
+        if not saved["counters"]["step"]:
+            raise ConfigError(f"{run} has made no images yet; give its `akd distill` command again to go on with it")
         (bank, made), steps = _bank(saved, card), int(saved["counters"]["step"])
         maker = plan.maker.build(card)
         maker.load_state_dict(saved["parts"]["maker"])
@@ -51,7 +53,7 @@ def _checkpoint(run: Path) -> Iterator[dict[str, Any]]:
     try:
         yield saved
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise AkdError(f"{run / 'checkpoint.pt'} does not fit its run ({brief(error, 80)}); make the run anew") from error
+        raise AkdError(f"{run / 'checkpoint.pt'} is of another version of akd, or of another run; make the run anew") from error
 
 
 def _bank(saved: dict[str, Any], card: ModelCard) -> tuple[Tensor, int | None]:

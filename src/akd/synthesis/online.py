@@ -22,6 +22,13 @@ class OnlineState(nn.Module):
         self.generators = nn.ModuleList(generators)
         self.latent = generators[0].latent
         self.num_classes = num_classes
+        self.turns = 0
+
+    def get_extra_state(self) -> int:
+        return self.turns
+
+    def set_extra_state(self, state: int) -> None:
+        self.turns = state
 
     def forward(self, count: int) -> Batch:
         device = next(self.parameters()).device
@@ -37,7 +44,7 @@ class OnlineState(nn.Module):
 class Online:
     """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw; `count` of them.
 
-    `first` steps in the first turn, so that the student never learns from an untrained generator; no steps at all leave it so.
+    The student waits for `first` turns, so that it never learns from an untrained generator; no steps at all leave it so.
     """
 
     steps: int = 1
@@ -67,6 +74,7 @@ class Online:
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+        assert isinstance(module, OnlineState)
         if optimiser is None:
             return Made(None, {})
         optimiser.param_groups[0]["lr"] = at(self.lr, progress)
@@ -74,7 +82,7 @@ class Online:
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None
-        for _ in range(self.steps if progress else max(self.first, self.steps)):
+        for _ in range(self.steps):
             batch = module(count)
             loss, terms = judge(batch)
             optimiser.zero_grad(set_to_none=True)
@@ -83,7 +91,8 @@ class Online:
                 nn.utils.clip_grad_norm_(trained, self.clip)
             optimiser.step()
         keep = None if batch is None else Batch(batch.images.detach(), batch.labels)
-        return Made(keep, terms)
+        module.turns += 1
+        return Made(keep, terms, ready=module.turns >= self.first)
 
     @torch.no_grad()
     def draw(self, module: nn.Module, count: int) -> Batch:
