@@ -1,6 +1,6 @@
 """akd's loop, literal PyTorch loops of the same methods, and the machine's floor: side by side, in one run.
 
-    python bench/engine.py                                    about five minutes on two idle cores
+    python bench/engine.py                                    about six minutes on two idle cores
     python bench/engine.py --teacher resnet34 --student resnet18 --batch 256 --share 1 --seconds 600      on a GPU
 
 For each method: a round of generator steps and their student steps, by akd and by bench/literal.py, each in float32 and,
@@ -142,15 +142,15 @@ def contestants(game: Game, method: str, runtimes: list[Runtime]) -> list[Contes
 
 
 def compared(field: list[Contestant], steps: int, seconds: float, rates: dict[torch.dtype, float], copied: float) -> list[Line]:
-    """What there is to tell of each: a first round counted and weighed, then rounds in turn until the time is up."""
+    """What there is to tell of each: a round counted, a round weighed, then rounds in turn until the time is up."""
     device, told, work = field[0].runtime.device, [], {}
     for one in field:
-        peak, by = peak_memory(one.round, device)
-        told.append({"loop": one.loop, "peak_bytes": peak, "peak_by": by})
+        with Counted() as counted:
+            one.round()
         if one.loop == "akd":
-            with Counted() as counted:
-                one.round()
             work[one.runtime.dtype] = counted.work
+        peak, by = peak_memory(one.round, device)  # not of the first round, in which akd's whole bank comes to be
+        told.append({"loop": one.loop, "peak_bytes": peak, "peak_by": by})
     took: list[list[float]] = [[] for _ in field]
     began = time.monotonic()
     while len(took[0]) < LEAST_ROUNDS or time.monotonic() - began < seconds:
