@@ -15,11 +15,12 @@ def commit() -> str:
     return said.stdout.strip() or "unknown"
 
 
-def append(name: str, values: dict[str, Any], environment: dict[str, Any]) -> None:
-    """Add a line to results/NAME.jsonl and print it."""
+def append(name: str, values: dict[str, Any], environment: dict[str, Any], dry: bool = False) -> None:
+    """Add a line to results/NAME.jsonl and print it; dry: print it only."""
     kept = ("device", "precision", "threads", "akd", "torch", "python")
     line = {**values, **{key: environment[key] for key in kept}, "commit": commit()}
-    (ROOT / "results").mkdir(exist_ok=True)
-    with open(ROOT / "results" / f"{name}.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
+    if not dry:
+        (ROOT / "results").mkdir(exist_ok=True)
+        with open(ROOT / "results" / f"{name}.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
     print(json.dumps(line), flush=True)

@@ -73,18 +73,31 @@ def cifar100(name: str, words: str) -> str:
 
 
 def engine() -> str:
-    lines = rows("engine")
-    if not lines:
-        return ""
-    text = "The loop against a literal PyTorch loop of the same method (DFAD), same networks and batch, in one run:\n\n"
-    text += "| teacher → student | batch | this loop | literal loop | ratio | conditions |\n|---|---|---|---|---|---|\n"
+    """A table for each pair of networks, batch, device and threads, with the last line of each contestant."""
+    runs: dict[tuple[Any, ...], dict[tuple[Any, ...], Row]] = {}
+    for r in rows("engine"):
+        where = tuple(r[key] for key in ("teacher", "student", "batch", "device", "threads"))
+        runs.setdefault(where, {})[r["method"], r["precision"], r["loop"]] = r
+    return "\n".join(_engine(list(lines.values())) for lines in runs.values())
+
+
+def _engine(lines: list[Row]) -> str:
+    last = lines[-1]
+    text = f"{last['teacher']} → {last['student']}, batch {last['batch']}: akd's loop and literal PyTorch loops of the same "
+    text += "methods, taking turns in one run.\n\n| method | loop | student steps/s | over literal fp32 | "
+    text += "over literal, same precision | share of the floor | peak memory |\n|---|---|---|---|---|---|---|\n"
     for r in lines:
-        text += (
-            f"| {r['teacher']} → {r['student']} | {r['batch']} | "
-            f"{r['engine_steps_per_second']:.2f} steps/s ({r['precision']}) | "
-            f"{r['literal_steps_per_second']:.2f} steps/s (float32) | {r['ratio']:.2f} | {conditions(r)} |\n"
-        )
-    return text
+        how = "fp32" if r["precision"] == "float32" else "bf16" if r["loop"] == "akd" else "autocast"
+        rates = [f"{r[name]:.3g}" for name in ("steps_per_second", "slowest", "fastest")]
+        memory = f"{r['peak_bytes'] / 2**20:,.0f} MB" if r["peak_bytes"] else ""
+        text += f"| {r['method']} | {r['loop']}, {how} | {rates[0]} ({rates[1]} to {rates[2]}) | {r['over_float32']:.2f} | "
+        text += f"{r['over_same']:.2f} | {100 * r['share_of_floor']:.0f} % | {memory} |\n"
+    rounds = {r["method"]: f"{r['method']} {r['generator_steps']} + {r['student_steps']}" for r in lines}
+    text += f"\nGenerator + student steps in a round: {', '.join(rounds.values())}. Median (slowest to fastest) of at least "
+    text += f"{min(r['rounds'] for r in lines)} rounds. The floor: operations and bytes as counted, at the rates measured here "
+    peaks = {r["precision"]: f"{1e3 * r['matrix_teraflops']:,.0f} GFLOP/s in {r['precision']}" for r in lines}
+    text += f"({', '.join(peaks.values())}; {last['copy_gigabytes']:,.0f} GB/s). Memory: what a round holds at most beyond "
+    return text + f"what was there before, by {last['peak_by'] or 'nothing here'}. {conditions(last)}.\n"
 
 
 def compared(name: str, words: str) -> str:

@@ -11,6 +11,7 @@ from akd.ideas import IDEAS, plan_of
 from akd.loop import Budget, Eyes, judge_images, run_loop
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.taps import Sight
 from akd.networks.zoo import build
 from akd.objectives.terms import Term
 from akd.runtime import make_runtime
@@ -213,3 +214,34 @@ def test_a_teacher_of_another_size_runs_the_default_method():
     check_wiring(state)
     (report,) = run(state, 6)
     assert report.images.shape == (16, 1, 28, 28)
+
+
+class Counting(torch.nn.Module):
+    """Lets everything through and counts how often."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.calls = net, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.net(x)
+
+
+@pytest.mark.parametrize(("method", "looks"), [("dafl", False), ("dfad", True)])
+def test_where_no_image_term_reads_the_student_it_does_not_run(method, looks):
+    state = fresh_state(method)
+    state.student.net = counter = Counting(state.student.net)
+    judge_images(Eyes(state, state.plan.image), Batch(state.probe[:8].float() / 255, torch.zeros(8).long()), 0.0)
+    assert counter.calls == int(looks)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_claims_not_to_read_the_student_does_not(method):
+    state = fresh_state(method)
+    for terms in (state.plan.image, state.plan.student):
+        blind = {name: term for name, term in terms.items() if not term.reads_student}
+        eyes = Eyes(state, blind)
+        images = state.probe[:8].float() / 255
+        loss, _ = eyes.weigh(Batch(images, torch.zeros(8).long()), eyes.see_teacher(images), Sight(images.new_empty(0)), 0.0)
+        assert bool(loss.isfinite())

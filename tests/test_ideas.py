@@ -212,7 +212,7 @@ def test_the_teacher_is_asked_before_the_attack_and_the_student_after():
     state = fresh_state("dfad+robust")
     asked, shown = [], []
     handles = [
-        state.teacher.register_forward_pre_hook(lambda _, x: asked.append(x[0].detach())),
+        state.folded.register_forward_pre_hook(lambda _, x: asked.append(x[0].detach())),
         state.student.register_forward_pre_hook(lambda m, x: shown.append(x[0].detach()) if m.training else None),
     ]
     batch = Batch(torch.rand(16, 1, 8, 8), torch.zeros(16, dtype=torch.int64))

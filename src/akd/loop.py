@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from akd.errors import ConfigError, Diverged
-from akd.networks.classifier import Classifier
 from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
 from akd.objectives import logits
 from akd.objectives.terms import Around, Seen, Terms, at, needs_of, total, wanted
-from akd.state import State, floats_of
+from akd.state import State, all_finite, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
@@ -74,7 +73,8 @@ class Eyes:
 
     def __init__(self, state: State, terms: Terms):
         self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
-        self.stages: dict[Classifier, tuple[str, ...]] = {}
+        self.look_at_student = any(term.reads_student for term in self.terms.values())
+        self.stages: dict[nn.Module, tuple[str, ...]] = {}
         for network in (state.teacher, state.student):
             self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
             has = {
@@ -87,8 +87,8 @@ class Eyes:
                 if need in self.needs and not has[need]:
                     raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; {REMEDY[need]}")
 
-    def see(self, network: Classifier, images: Tensor, needs: frozenset[str]) -> Sight:
-        with tapped(network, needs, self.stages[network]) as look, self.state.runtime.autocast():
+    def see(self, network: nn.Module, images: Tensor, needs: frozenset[str]) -> Sight:
+        with tapped(network, needs, self.stages.get(network, ())) as look, self.state.runtime.autocast():
             sight = look(images)
         sight.logits = sight.logits.float()
         sight.feature = None if sight.feature is None else sight.feature.float()
@@ -96,7 +96,8 @@ class Eyes:
         return sight
 
     def see_teacher(self, images: Tensor) -> Sight:
-        return self.see(self.state.teacher, images, self.needs)
+        only_answers = not self.needs and not torch.is_grad_enabled()
+        return self.see(self.state.folded if only_answers else self.state.teacher, images, self.needs)
 
     def see_student(self, images: Tensor) -> Sight:
         return self.see(self.state.student, images, self.needs - {"bn"})
@@ -128,7 +129,8 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
     state.student.eval()
     jitter = state.plan.jitter
     images = jitter(batch.images, state.teacher, state.student) if jitter else batch.images
-    teacher, student = eyes.see_teacher(images), eyes.see_student(images)
+    teacher = eyes.see_teacher(images)
+    student = eyes.see_student(images) if eyes.look_at_student else Sight(images.new_empty(0))
     return eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
 
 
@@ -181,7 +183,7 @@ def look_at_probe(state: State) -> tuple[float, float, str]:
     And what is wrong, '' where nothing is: that is asked of the student that trains, whose average would tell it late.
     """
     images = state.probe.float() / 255
-    said, answer = state.teacher(images).float(), state.result.eval()(images).float()
+    said, answer = state.said_of_probe(), state.result.eval()(images).float()
     live = state.student.eval()(images).float() if state.average is not None else answer
     agreement, now = logits.agreement(answer, said).item(), logits.agreement(live, said).item()
     return agreement, logits.kl(answer, said).item(), trouble(state, now, _varied(said) and not _varied(live))
@@ -250,13 +252,14 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
 def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
     """Take stock: the window's mean losses, and how the student does on the probe. Raises Diverged after a bad report."""
     began = time.monotonic()
-    losses = {name: (value / count).item() for name, (value, count) in state.window.items()}
+    sums = torch.stack([value / count for value, count in state.window.values()]).tolist()  # one wait for the device
+    losses = dict(zip(state.window, sums, strict=True))
     agreement, probe_kl, wrong = look_at_probe(state)
     broken = [name for name, value in {**losses, "probe_kl": probe_kl}.items() if not math.isfinite(value)]
     if broken:
         remedy = "generator_lr" if broken[0].startswith("image/") else "student_lr"
         wrong = f"diverged at step {state.step}: {broken[0]} is not a number; try a lower {remedy}"
-    if not wrong and not all(bool(tensor.isfinite().all()) for tensor in floats_of(state.student)):
+    if not wrong and not all_finite(floats_of(state.student)):
         wrong = f"diverged at step {state.step}: the student's weights are no numbers any more; try a lower student_lr"
     state.window = {}
     state.seconds += time.monotonic() - began

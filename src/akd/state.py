@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from akd.methods.plan import Plan, StudentOptimiser
 from akd.networks.classifier import Classifier
+from akd.networks.folded import folded
 from akd.objectives.terms import at
 from akd.runtime import Rng, Runtime
 from akd.synthesis.bank import Bank
@@ -34,11 +35,17 @@ def floats_of(network: nn.Module | None) -> list[Tensor]:
     return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()] if network else []
 
 
+def all_finite(tensors: list[Tensor]) -> bool:
+    """No NaN and no infinity in any; waits for the device once."""
+    return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
 class State:
     """A run as it stands. `state_dict` and `load_state_dict` carry it over a kill, bit for bit."""
 
     def __init__(self, plan: Plan, teacher: Classifier, student: Classifier, runtime: Runtime, seed: int):
         self.plan, self.runtime, self.teacher = plan, runtime, teacher
+        self.folded = folded(teacher)
         self.rng = Rng(seed, runtime.device)
         self.step, self.left, self.seconds = 0, 0, 0.0
         self.best_agreement, self.bad_probes = 0.0, 0
@@ -55,6 +62,7 @@ class State:
             self.modules, self.critics = self.modules.to(runtime.device), self.critics.to(runtime.device)
         self.rng.state = so_far
         self.probe = self.probe.to(runtime.device)
+        self._said: Tensor | None = None
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         self._averaged = floats_of(self.average), floats_of(self.student)
         self.pictures = Bank(PICTURES, student.card.input_size).to(runtime.device) if plan.pictures else None
@@ -69,6 +77,13 @@ class State:
     def result(self) -> Classifier:
         """The student as it would be handed over now: its average where one is kept."""
         return self.average if self.average is not None else self.student
+
+    @torch.no_grad()
+    def said_of_probe(self) -> Tensor:
+        """The teacher's logits for the probe [P, K], asked for once: neither ever changes."""
+        if self._said is None:
+            self._said = self.teacher(self.probe.float() / 255).float()
+        return self._said
 
     def _parts(self) -> dict[str, Any]:
         parts = {
@@ -95,13 +110,13 @@ class State:
         for name, value in saved["counters"].items():
             setattr(self, name, value)
         self.rng.state = [state.cpu() for state in saved["rng"]]
-        self.probe = saved["probe"].to(self.runtime.device)
+        self.probe, self._said = saved["probe"].to(self.runtime.device), None
         device = self.runtime.device
         self.window = {name: (value.to(device), count) for name, (value, count) in saved["window"].items()}
 
     def finite(self) -> bool:
         """No loss since the last report was NaN or infinite (this waits for the device)."""
-        return all(bool(value.isfinite()) for value, _ in self.window.values())
+        return all_finite([value for value, _ in self.window.values()])
 
     def note(self, terms: dict[str, Tensor]) -> None:
         """Add to the sums since the last report; nothing is read back from the device here."""

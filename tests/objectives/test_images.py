@@ -48,8 +48,14 @@ def test_moments_and_their_gradient_are_right(shape):
     assert torch.autograd.gradcheck(I.batch_moments, (x,))
 
 
-def test_moments_of_bfloat16_are_taken_in_float32():
-    x = (torch.randn(64, 4, 8, 8) + 3).bfloat16()
+@pytest.mark.parametrize("shape", [(64, 4), (64, 4, 8, 8)])
+def test_moments_of_bfloat16_are_taken_in_float32(shape):
+    x = (torch.randn(shape) + 3).bfloat16().requires_grad_()
+    wide = x.detach().float().requires_grad_()
     mean, var = I.batch_moments(x)
-    assert mean.dtype == torch.float32
-    assert torch.allclose(var, x.float().var([0, 2, 3], unbiased=False), rtol=1e-3)
+    oracle = wide.mean([0, *range(2, wide.ndim)]), wide.var([0, *range(2, wide.ndim)], unbiased=False)
+    assert mean.dtype == var.dtype == torch.float32
+    assert torch.allclose(mean, oracle[0], rtol=1e-4) and torch.allclose(var, oracle[1], rtol=1e-3)
+    (slope,) = torch.autograd.grad((mean.sin() + var.cos()).sum(), x)
+    (asked,) = torch.autograd.grad((oracle[0].sin() + oracle[1].cos()).sum(), wide)
+    assert torch.allclose(slope.float(), asked, rtol=1e-2, atol=1e-2 * float(asked.abs().max()))

@@ -87,12 +87,14 @@ class Seen:
 class Term:
     """`weight` times `loss(seen)`, a scalar to be minimised; a negative weight maximises.
 
-    `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.NEEDS`).
+    `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.Sight`);
+    `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run.
     """
 
     weight: Schedule
     loss: Callable[[Seen], Tensor]
     needs: frozenset[str] = frozenset()
+    reads_student: bool = True
 
 
 Terms = Mapping[str, Term]

@@ -35,23 +35,22 @@ def competition(weight: Schedule) -> Term:
 
 def statistics(weight: Schedule) -> Term:
     """Distance of the batch from the teacher's BatchNorm statistics."""
-    return Term(weight, lambda seen: images.bn_mismatch(seen.teacher.bn), BN)
+    return Term(weight, lambda seen: images.bn_mismatch(seen.teacher.bn), BN, reads_student=False)
 
 
 def confident(weight: Schedule) -> Term:
     """The teacher is sure of some class."""
-    return Term(weight, lambda seen: logits.confidence(seen.teacher.logits))
+    return Term(weight, lambda seen: logits.confidence(seen.teacher.logits), reads_student=False)
 
 
 def asked(weight: Schedule) -> Term:
     """The teacher sees the class that was asked for."""
-
-    return Term(weight, lambda seen: logits.asked_class(seen.teacher.logits, seen.labels))
+    return Term(weight, lambda seen: logits.asked_class(seen.teacher.logits, seen.labels), reads_student=False)
 
 
 def balanced(weight: Schedule) -> Term:
     """All classes alike in the batch."""
-    return Term(weight, lambda seen: logits.imbalance(seen.teacher.logits))
+    return Term(weight, lambda seen: logits.imbalance(seen.teacher.logits), reads_student=False)
 
 
 def excited(weight: Schedule) -> Term:
@@ -61,12 +60,12 @@ def excited(weight: Schedule) -> Term:
         assert seen.teacher.feature is not None
         return -images.activation(seen.teacher.feature)
 
-    return Term(weight, loss, FEATURE)
+    return Term(weight, loss, FEATURE, reads_student=False)
 
 
 def smooth(weight: Schedule) -> Term:
     """Little total variation."""
-    return Term(weight, lambda seen: images.total_variation(seen.images))
+    return Term(weight, lambda seen: images.total_variation(seen.images), reads_student=False)
 
 
 def attention(weight: Schedule) -> Term:
@@ -97,7 +96,7 @@ def told_apart(weight: Schedule, view: Callable[..., Tensor], temperature: float
             others = project(others)
         return features.contrast(project(seen.teacher.feature), project(again.feature), others, temperature)
 
-    return Term(weight, loss, FEATURE)
+    return Term(weight, loss, FEATURE, reads_student=False)
 
 
 def aligned(weight: Schedule, maps: str, module: str) -> Term:
@@ -124,4 +123,4 @@ def turned(weight: Schedule) -> Term:
 
 def apart(weight: Schedule, parts: int) -> Term:
     """The teacher sees other classes in each of `parts` equal parts of the batch: each part has its own generator."""
-    return Term(weight, lambda seen: logits.spread(seen.teacher.logits, parts))
+    return Term(weight, lambda seen: logits.spread(seen.teacher.logits, parts), reads_student=False)
