@@ -13,8 +13,9 @@ from contextlib import nullcontext, redirect_stdout
 from importlib import metadata
 
 from akd.commands import COMMANDS
-from akd.errors import AkdError, brief
+from akd.errors import AkdError, ConfigError, brief
 from akd.options import Parser
+from akd.parallel import place
 
 
 def build_parser() -> Parser:
@@ -30,19 +31,26 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    here = place()
     try:
         options = build_parser().parse_strictly(sys.argv[1:] if argv is None else argv)
+        if here.size > 1 and options.command != "distill":
+            raise ConfigError(
+                f"only akd distill is shared among processes; start akd {options.command} alone, without torchrun"
+            )
         # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
             result = options.call(options)
-        if options.json:
+        if options.json and here.rank == 0:
             print(json.dumps(result))
         sys.stdout.flush()
     except AkdError as error:
-        print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
+        if not error.alike or here.local_rank == 0:
+            print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("akd: interrupted; start the same command again to go on", file=sys.stderr)
+        if here.local_rank == 0:
+            print("akd: interrupted; start the same command again to go on", file=sys.stderr)
         return 130
     except SystemExit as error:
         if error.code in (0, None):  # --help, --version

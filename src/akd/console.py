@@ -2,5 +2,8 @@
 
 from rich.console import Console
 
-log = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+from akd.parallel import place
+
+QUIET = place().rank > 0  # of several processes on one run, one speaks
+log = Console(stderr=True, highlight=False, soft_wrap=True, quiet=QUIET)
+out = Console(highlight=False, soft_wrap=True, quiet=QUIET)
