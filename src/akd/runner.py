@@ -141,7 +141,7 @@ def execute(
         if interrupted:
             _restore(state, folder)
             say(f"going on from step {state.step} in {out}")
-        _check_alike(run, state)
+        check_alike(run, state)
         if group.first:
             folder.rewind_metrics(state.step)
         _distil(run, folder, state, wall, checkpoint_every, watch, asked)
@@ -155,7 +155,7 @@ def _claimed(folder: RunFolder, run: Run, resume: bool, group: Group) -> Iterato
         yield group.same(interrupted)
 
 
-def _check_alike(run: Run, state: State) -> None:
+def check_alike(run: Run, state: State) -> None:
     """Processes that began unlike (another file on a machine, another version) would drift apart without a word."""
     group = state.runtime.group
     if group.size > 1:
