@@ -16,6 +16,7 @@ from akd.wall import DATA_MODULES, Wall, WallError, standing
 PACKAGE = Path(akd.__file__).parent
 LAYERS = [
     {"errors", "files", "processes", "strict"},
+    {"parallel"},
     {"networks", "runtime"},
     {"objectives", "synthesis"},
     {"methods"},

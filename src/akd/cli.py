@@ -15,8 +15,9 @@ from importlib import metadata
 from typing import Any
 
 from akd.commands import COMMANDS
-from akd.errors import AkdError, Refused, brief
+from akd.errors import AkdError, ConfigError, Refused, brief
 from akd.options import Parser
+from akd.parallel import place
 
 
 def build_parser() -> Parser:
@@ -40,21 +41,28 @@ def _answer(options: Namespace) -> tuple[dict[str, Any], Refused | None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    here = place()
     try:
         options = build_parser().parse_strictly(sys.argv[1:] if argv is None else argv)
+        if here.size > 1 and options.command != "distill":
+            raise ConfigError(
+                f"only akd distill is shared among processes; start akd {options.command} alone, without torchrun"
+            )
         # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
             result, refused = _answer(options)
-        if options.json:
+        if options.json and here.rank == 0:
             print(json.dumps(result))
         sys.stdout.flush()
         if refused:
             raise refused
     except AkdError as error:
-        print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
+        if not error.alike or here.local_rank == 0:
+            print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("akd: interrupted; start the same command again to go on", file=sys.stderr)
+        if here.local_rank == 0:
+            print("akd: interrupted; start the same command again to go on", file=sys.stderr)
         return 130
     except SystemExit as error:
         if error.code in (0, None):  # --help, --version

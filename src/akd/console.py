@@ -6,14 +6,18 @@ import time
 
 from rich.console import Console
 
+from akd.parallel import place
+
+QUIET = place().rank > 0  # of several processes on one run, one speaks
+
 
 class Terminal(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would exit for us; the command line has words for this
 
 
-log = Terminal(stderr=True, highlight=False, soft_wrap=True)
-out = Terminal(highlight=False, soft_wrap=True)
+log = Terminal(stderr=True, highlight=False, soft_wrap=True, quiet=QUIET)
+out = Terminal(highlight=False, soft_wrap=True, quiet=QUIET)
 SELDOM = 10.0  # seconds
 
 

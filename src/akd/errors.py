@@ -9,12 +9,14 @@ class AkdError(Exception):
     """The run failed for a reason the user can act on (exit code 1)."""
 
     exit_code = 1
+    alike = False  # True: of several processes on one run all meet it alike, and one on each machine says so
 
 
 class UsageError(AkdError):
     """What was asked for cannot be understood or does not exist (exit code 2)."""
 
     exit_code = 2
+    alike = True
 
 
 class ConfigError(UsageError):
@@ -41,10 +43,13 @@ class Stopped(AkdError):
     """Asked to stop (SIGTERM, SIGUSR1): the state is saved; the same command goes on."""
 
     exit_code = 75
+    alike = True
 
 
 class Diverged(AkdError):
     """The run went wrong while it ran; the last good state is kept."""
+
+    alike = True
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ while there is budget:
     bank:     keep what was made
     student:  once the maker is ready, `student_steps` times: draw images, alter them, ask the teacher, imitate it
     report
+
+Of several processes (`akd.parallel`) each does all of this alike; in the student's step each takes a share of the batch.
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ class Budget:
     seconds: float | None = None
 
     def progress(self, state: State) -> float:
-        done = state.step / self.steps if self.steps else state.seconds / (self.seconds or 1.0)
-        return min(done, 1.0)
+        if self.steps:
+            return min(state.step / self.steps, 1.0)
+        return min(state.runtime.group.same(state.seconds) / (self.seconds or 1.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -135,30 +138,37 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
 
 
 def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Batch]:
-    """One step of the student toward the teacher; returns the terms and the images as shown, with the teacher's word."""
-    state = eyes.state
+    """One step of the student toward the teacher; returns the terms and the images as shown, with the teacher's word.
+
+    Of several processes each shows a share; losses and gradients are means over all of them.
+    """
+    state, group = eyes.state, eyes.state.runtime.group
     images = batch.images
     state.student.eval()
     for view in state.plan.views:
         images = view(images, state.teacher, state.student)
-    with torch.no_grad():
-        teacher = eyes.see_teacher(images)
-    for alter in state.plan.student_views:
-        images = alter(images, teacher.logits, state.student)
-    state.student.train()
-    student = eyes.see_student(images)
-    loss, terms = eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
+    images, labels = group.part(images), group.part(batch.labels)
+    with state.apart():
+        with torch.no_grad():
+            teacher = eyes.see_teacher(images)
+        for alter in state.plan.student_views:
+            images = alter(images, teacher.logits, state.student)
+        state.student.train()
+        student = eyes.see_student(images)
+        loss, terms = eyes.weigh(Batch(images, labels), teacher, student, progress)
+    terms = {**terms, "student": loss.detach()}
     optimiser = state.student_optimiser
-    for group in optimiser.param_groups:
-        group["lr"] = at(state.plan.optimiser.lr, progress)
+    for weights in optimiser.param_groups:
+        weights["lr"] = at(state.plan.optimiser.lr, progress)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    group.average_([*(p.grad for p in state.trained if p.grad is not None), *terms.values()])
     if state.plan.optimiser.clip:
         torch.nn.utils.clip_grad_norm_(state.trained, state.plan.optimiser.clip)
     optimiser.step()
     state.step += 1
     state.update_average()
-    return {**terms, "student": loss.detach()}, Batch(images, teacher.logits.argmax(1))
+    return terms, Batch(images, teacher.logits.argmax(1))
 
 
 def next_batch(state: State) -> Batch:
@@ -261,6 +271,8 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
         wrong = f"diverged at step {state.step}: {broken[0]} is not a number; try a lower {remedy}"
     if not wrong and not all_finite(floats_of(state.student)):
         wrong = f"diverged at step {state.step}: the student's weights are no numbers any more; try a lower student_lr"
+    # Rounding may differ from one GPU to the next; whether the run goes on must not.
+    agreement, probe_kl, wrong = state.runtime.group.same((agreement, probe_kl, wrong))
     state.window = {}
     state.seconds += time.monotonic() - began
     yield Report(

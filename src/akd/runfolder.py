@@ -194,6 +194,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(runtime.device) if cuda else cpu,
         "precision": str(runtime.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "processes": runtime.group.size,
         "akd": metadata.version("akd"),
         "torch": torch.__version__,
         "python": platform.python_version(),

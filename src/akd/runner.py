@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from akd.config import Run
+from akd.config import Run, to_dict
 from akd.delivery.card import run_card
 from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief
 from akd.files import write_json, write_text
@@ -29,6 +29,7 @@ from akd.networks.design import build_student, design_student
 from akd.networks.ensemble import load_named
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
+from akd.parallel import Group, joined
 from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, threads
 from akd.state import State
@@ -98,37 +99,67 @@ def execute(
     `teacher` stands in for the one that the run names, where it is in memory already.
     Raises Stopped after SIGTERM or SIGUSR1 and KeyboardInterrupt after Ctrl-C, the state saved; Diverged where the run
     went wrong, the last good student kept in `last-good/`; ConfigError where `out` holds something else.
+    Started by torchrun, each process calls this; the first one writes, watches and says.
     """
     folder = RunFolder(out)
-    make_runtime(run.device, run.precision)  # fails at the door, before anything is loaded
+    device = make_runtime(run.device, run.precision).device  # fails at the door, before anything is loaded
     with (
         _one_at_a_time,
         threads(run.threads),
         _memory(),
-        folder.claimed(run, resume) as interrupted,
+        joined(device) as group,
+        _claimed(folder, run, resume, group) as interrupted,
         standing(Wall(out)) as wall,
         _interrupts() as asked,
     ):
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
-        runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]))
+        runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]), group)
         teacher = runtime.place(teacher)
         student = make_student(run, teacher)
         plan = plan_of(run.method, run.ideas, teacher.card)
+        if plan.batch_size % group.size:
+            fitting = plan.batch_size - plan.batch_size % group.size or group.size
+            raise ConfigError(
+                f"a batch of {plan.batch_size} does not divide among {group.size} processes; "
+                f"try --set method.batch_size={fitting}"
+            )
         state = State(plan, teacher, student, runtime, run.seed)
         if not interrupted:
             check_wiring(state)
-        folder.write_config(run)
-        folder.write_environment(runtime, digest(teacher))
+        if group.first:
+            folder.write_config(run)
+            folder.write_environment(runtime, digest(teacher))
         if done := _finished(run, folder):
             say(f"{out} is finished already; its result stands")
             return done
         if interrupted:
             _restore(state, folder)
             say(f"going on from step {state.step} in {out}")
-        folder.rewind_metrics(state.step)
+        check_alike(run, state)
+        if group.first:
+            folder.rewind_metrics(state.step)
         _distil(run, folder, state, wall, checkpoint_every, watch, asked)
         return _hand_over(run, folder, state)
+
+
+@contextmanager
+def _claimed(folder: RunFolder, run: Run, resume: bool, group: Group) -> Iterator[bool]:
+    """The first process holds the folder for all; whether there is a checkpoint to go on from."""
+    with folder.claimed(run, resume) if group.first else nullcontext(False) as interrupted:
+        yield group.same(interrupted)
+
+
+def check_alike(run: Run, state: State) -> None:
+    """Processes that began unlike (another file on a machine, another version) would drift apart without a word."""
+    group = state.runtime.group
+    if group.size > 1:
+        mine = to_dict(run), digest(state.teacher), digest(state.student), state.step, torch.__version__
+        if group.same(mine) != mine:
+            raise AkdError(
+                f"process {group.rank} has other options, weights or versions than process 0; start all alike, "
+                "and give --out on a file system that all machines share"
+            )
 
 
 @contextmanager
@@ -175,41 +206,49 @@ def _distil(
     watch: Callable[[Report], None],
     asked: list[int],
 ) -> None:
-    budget = Budget(run.steps, run.time)
+    budget, group = Budget(run.steps, run.time), state.runtime.group
     saved_at, next_grid, healthy = time.monotonic(), budget.progress(state), True
 
     earlier = folder.earlier_records()
 
     def save() -> None:
-        # Never over a sound state with a broken one: what went wrong would go wrong again after a restart.
-        if healthy and state.finite():
-            folder.save_checkpoint(state.state_dict())
-        write_json(folder / "data_free.json", together(wall.record(), earlier))
+        records = group.all(wall.record())
+        if group.first:
+            # Never over a sound state with a broken one: what went wrong would go wrong again after a restart.
+            if healthy and state.finite():
+                folder.save_checkpoint(state.state_dict())
+            write_json(folder / "data_free.json", together(records, earlier))
+        group.same(None)  # nobody leaves before it is written
 
     good = _copy(state.result)
     try:
         for report in run_loop(state, budget):
             if report:
-                folder.append_metrics(report)
                 healthy = report.healthy
                 if healthy:
                     good = _copy(state.result)
+            if report and group.first:
+                folder.append_metrics(report)
                 if report.progress >= next_grid:
                     folder.write_grid(report)
                     next_grid += 1 / GRIDS
                 try:
                     watch(report)
                 except Exception:  # the caller's own; what was done until then is not to be lost by it
-                    save()
+                    if group.size == 1:  # others would have to take part in saving
+                        save()
                     raise
-            if asked or time.monotonic() - saved_at >= checkpoint_every:
+            late = group.first and time.monotonic() - saved_at >= checkpoint_every
+            signum, due = group.most(asked[0] if asked else 0, int(late))
+            if signum or due:
                 save()
                 saved_at = time.monotonic()
-            if asked:
-                _stop(asked[0], folder, state)
+            if signum:
+                _stop(signum, folder, state)
     except Diverged as error:
         state.result.load_state_dict(good)
-        save_model(state.result, folder / "last-good")
+        if group.first:
+            save_model(state.result, folder / "last-good")
         raise Diverged(f"{error}; the last good student is in {folder / 'last-good'}") from error
     save()
 
@@ -247,7 +286,8 @@ def _interrupts() -> Iterator[list[int]]:
 
 def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
     """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
-    agreement, _, _ = look_at_probe(state)
+    group = state.runtime.group
+    agreement, _, _ = group.same(look_at_probe(state))
     student = state.result.cpu().float().eval()
     params, teacher_params = parameters(student), parameters(state.teacher)
     result = {
@@ -262,8 +302,10 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
         "method": run.method.name,
         "seed": run.seed,
     }
-    save_model(student, folder / "student")
-    record = json.loads((folder / "data_free.json").read_text())
-    write_text(folder / "README.md", run_card(run, result, environment(state.runtime), record))
-    write_json(folder / "result.json", result)
+    if group.first:
+        save_model(student, folder / "student")
+        record = json.loads((folder / "data_free.json").read_text())
+        write_text(folder / "README.md", run_card(run, result, environment(state.runtime), record))
+        write_json(folder / "result.json", result)
+    group.same(None)  # nobody leaves before it is written
     return Outcome(student, folder.path, result)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
 from akd.errors import ConfigError
+from akd.parallel import Group, place
 
 M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """`device` and the type of the forward pass: float32, or bfloat16 under autocast (losses stay in float32)."""
+    """`device` and the type of the forward pass: float32, or bfloat16 under autocast (losses stay in float32); and `group`,
+    the processes that share the work."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+    group: Group = field(default_factory=Group)
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -39,10 +43,21 @@ class Runtime:
 WORTH_BF16 = 16  # pixels a side: below, conversions cost a CPU more than its bfloat16 units save
 
 
-def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32) -> Runtime:
-    """`auto`: a GPU where there is one; bfloat16 where the hardware computes in it and images are `side` >= 16 pixels."""
+def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32, group: Group | None = None) -> Runtime:
+    """`auto`: a GPU where there is one; bfloat16 where the hardware computes in it and images are `side` >= 16 pixels.
+
+    Of several processes on a machine each has a GPU of its own.
+    """
+    here = place()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if here.local_size > 1 and device.startswith("cuda"):
+        if device != "cuda" or torch.cuda.device_count() < here.local_size:
+            raise ConfigError(
+                f"{here.local_size} processes need a GPU each, and --device {device} gives {torch.cuda.device_count()} here; "
+                "start as many as there are GPUs, with --device cuda"
+            )
+        device = f"cuda:{here.local_rank}"
     try:
         if torch.device(device).type not in ("cpu", "cuda", "mps"):
             raise RuntimeError("not a device that akd computes on")
@@ -57,7 +72,7 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32) 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
         raise ConfigError(f"unknown precision {precision!r}; use fp32, bf16 or auto")
-    return Runtime(chosen, types[precision])
+    return Runtime(chosen, types[precision], group or Group())
 
 
 def cpu_capabilities() -> dict[str, Any]:
@@ -94,7 +109,7 @@ class Rng:
     """The run's own random numbers: whatever the caller draws in between leaves them alone, and they survive a kill."""
 
     def __init__(self, seed: int, device: torch.device):
-        self.device = device
+        self.seed, self.device = seed, device
         with self._kept():
             torch.manual_seed(seed)
             self.state = self._read()
@@ -123,3 +138,10 @@ class Rng:
             self._write(self.state)
             yield
             self.state = self._read()
+
+    @contextmanager
+    def apart(self, *path: int) -> Iterator[None]:
+        """Inside, random numbers that only the seed and `path` decide; outside, as if none of them had been drawn."""
+        with self._kept():
+            torch.manual_seed(int(np.random.SeedSequence((self.seed, *path)).generate_state(1, np.uint64)[0]))
+            yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,6 +74,16 @@ class State:
         self.maker_optimiser = plan.maker.optimiser(self.maker)
         if self.maker_optimiser is not None and plan.critics:
             self.maker_optimiser.add_param_group({"params": list(self.critics.parameters()), "lr": CRITIC_LR})
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside, this process works on its own share of a batch: what it draws is its own, and BatchNorm sees all shares."""
+        group = self.runtime.group
+        if group.size == 1:
+            yield
+            return
+        with self.rng.apart(self.step, group.rank), group.whole_batch_norm():
+            yield
 
     @property
     def result(self) -> Classifier:

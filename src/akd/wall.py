@@ -111,11 +111,13 @@ class Wall:
         }
 
 
-def together(now: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
-    """The record of a run that several processes worked on: the last one's, with the earlier ones' beside it."""
-    verdicts = [record.get("data_free", False) for record in (now, *earlier)]
+def together(now: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> dict[str, Any]:
+    """The record of a run that several processes worked on: of those that do now the first one's, with the others' in it, and
+    those of earlier ones. The verdict is the worst of all."""
+    first, *others = now
+    verdicts = [record.get("data_free", False) for record in (*now, *earlier)]
     verdict = False if False in verdicts else None if None in verdicts else True
-    return {**now, "data_free": verdict, "earlier_processes": earlier}
+    return {**first, "data_free": verdict, "other_processes": others, "earlier_processes": earlier}
 
 
 def _python_itself() -> tuple[str, ...]:

@@ -55,6 +55,8 @@ No test set was looked at. To measure the student:
 def conditions(environment: Mapping[str, Any]) -> str:
     """The conditions of a number in words, from what `runfolder.environment` tells."""
     threads = f"{environment['threads']} thread" + "s" * (environment["threads"] != 1)
+    if (processes := environment.get("processes", 1)) > 1:
+        threads += f" in each of {processes} processes"
     versions = [f"{name} {environment[name]}" for name in ("torch", "onnxruntime", "akd") if name in environment]
     return ", ".join([environment["device"], environment["precision"], threads, *versions])
 

@@ -43,7 +43,7 @@ class Plan:
 
     maker: how images come to be, judged by the terms `image` after the view `jitter`, where there is one;
     views: what is done to an image before student and teacher see it, student_views: and before the student alone does;
-    student: what the student imitates.
+    student: what the student imitates, each loss a mean over the batch, since several processes average theirs.
     A batch holds a share `pictures` from formulas; of the rest, a share `fresh` is drawn from the maker and the others are
     replayed from the last `bank` images kept (0: all are fresh). `student_steps` follow each turn after which
     the maker is ready. average: exponent of the student's average over the run (0: none); about 17 remembers the last tenth.
