@@ -26,7 +26,8 @@ from literal import LOOPS, Game, Statistics, discrepancy, image_loss, imitation
 from record import append
 
 from akd.errors import Diverged
-from akd.loop import Budget, Eyes, judge_images, run_loop, student_step
+from akd.eyes import Eyes
+from akd.loop import Budget, judge_images, run_loop, student_step
 from akd.methods import METHODS
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard

@@ -7,8 +7,9 @@ from dataclasses import fields
 import pytest
 import torch
 
+from akd.eyes import Eyes
 from akd.ideas import IDEAS, plan_of
-from akd.loop import Budget, Eyes, judge_images, run_loop
+from akd.loop import Budget, judge_images, run_loop
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.taps import Sight

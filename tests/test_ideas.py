@@ -13,12 +13,13 @@ from torch import nn
 from akd.cli import main
 from akd.config import from_dict, set_dotted, to_dict
 from akd.errors import ConfigError
+from akd.eyes import Eyes
 from akd.ideas import IDEAS, plan_of
 from akd.ideas.align import Features
 from akd.ideas.boundary import Boundary
 from akd.ideas.generators import Generators
 from akd.ideas.progressive import Progressive, maximised
-from akd.loop import Budget, Eyes, judge_images, run_loop, student_step
+from akd.loop import Budget, judge_images, run_loop, student_step
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.ensemble import load_named

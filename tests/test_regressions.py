@@ -11,7 +11,8 @@ import torch
 
 import akd
 from akd.errors import ConfigError, Diverged
-from akd.loop import Budget, Eyes, run_loop, turn_of_maker
+from akd.eyes import Eyes
+from akd.loop import Budget, run_loop, turn_of_maker
 from akd.networks.models import load_model, save_model
 from akd.objectives.terms import Seen, Term
 from akd.runtime import Runtime

@@ -17,26 +17,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from akd.errors import ConfigError, Diverged
-from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
-from akd.objectives import logits
-from akd.objectives.terms import Around, Seen, Terms, at, needs_of, total, wanted
+from akd.errors import Diverged
+from akd.eyes import Eyes
+from akd.networks.taps import Sight
+from akd.objectives.terms import at
+from akd.probe import look_at_probe
 from akd.state import State, all_finite, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
-COLLAPSE_SHARE, COLLAPSE_PROBES = 0.5, 4
-READS = {
-    "bn": "BatchNorm statistics",
-    "stages": "feature maps",
-    "layers": "convolutions",
-    "feature": "the input of a last linear layer",
-}
-REMEDY = {**dict.fromkeys(READS, "try --method dfad without ideas"), "bn": "try --set method.bn=0, or --method dfad"}
-GRACE = 100  # steps in which a fresh student may do anything
 
 
 @dataclass(frozen=True)
@@ -69,60 +61,6 @@ class Report:
     healthy: bool
     images: Tensor = field(repr=False)
     said: Tensor = field(repr=False)
-
-
-class Eyes:
-    """Both networks, tapped for what a table of losses needs."""
-
-    def __init__(self, state: State, terms: Terms):
-        self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
-        self.look_at_student = any(term.reads_student for term in self.terms.values())
-        self.stages: dict[nn.Module, tuple[str, ...]] = {}
-        for network in (state.teacher, state.student):
-            self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
-            has = {
-                "bn": network is state.student or batch_norms(network),
-                "stages": self.stages[network],
-                "layers": layer_names(network),
-                "feature": last_linear(network),
-            }
-            for need, words in READS.items():
-                if need in self.needs and not has[need]:
-                    raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; {REMEDY[need]}")
-
-    def see(self, network: nn.Module, images: Tensor, needs: frozenset[str]) -> Sight:
-        with tapped(network, needs, self.stages.get(network, ())) as look, self.state.runtime.autocast():
-            sight = look(images)
-        sight.logits = sight.logits.float()
-        sight.feature = None if sight.feature is None else sight.feature.float()
-        sight.stages, sight.layers = [x.float() for x in sight.stages], [x.float() for x in sight.layers]
-        return sight
-
-    def see_teacher(self, images: Tensor) -> Sight:
-        only_answers = not self.needs and not torch.is_grad_enabled()
-        return self.see(self.state.folded if only_answers else self.state.teacher, images, self.needs)
-
-    def see_student(self, images: Tensor) -> Sight:
-        return self.see(self.state.student, images, self.needs - {"bn"})
-
-    def see_student_at_rest(self, images: Tensor) -> Sight:
-        """In eval mode, so that whatever images a term makes up leave the student's BatchNorm statistics alone."""
-        student, training = self.state.student, self.state.student.training
-        try:
-            student.eval()
-            return self.see_student(images)
-        finally:
-            student.train(training)
-
-    def replay(self, count: int) -> Tensor | None:
-        bank = self.state.bank
-        return bank.draw(count)[0] if bank is not None and len(bank) else None
-
-    def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        modules = {**dict(self.state.modules.items()), **dict(self.state.critics.items())}
-        around = Around(self.see_teacher, self.see_student_at_rest, self.replay, modules)
-        with torch.autocast(self.state.runtime.device.type, enabled=False):
-            return total(self.terms, Seen(batch.images, batch.labels, teacher, student, around, progress))
 
 
 def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -184,36 +122,6 @@ def next_batch(state: State) -> Batch:
     if state.pictures is not None and drawn:
         parts.append(Batch(*state.pictures.draw(drawn)))
     return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
-
-
-@torch.no_grad()
-def look_at_probe(state: State) -> tuple[float, float, str]:
-    """Agreement in percent, and KL in nats, of the student handed over now with the teacher on the frozen probe.
-
-    And what is wrong, '' where nothing is: that is asked of the student that trains, whose average would tell it late.
-    """
-    images = state.probe.float() / 255
-    said, answer = state.said_of_probe(), state.result.eval()(images).float()
-    live = state.student.eval()(images).float() if state.average is not None else answer
-    agreement, now = logits.agreement(answer, said).item(), logits.agreement(live, said).item()
-    return agreement, logits.kl(answer, said).item(), trouble(state, now, _varied(said) and not _varied(live))
-
-
-def _varied(answers: Tensor) -> bool:
-    return len(answers.argmax(1).unique()) > 1
-
-
-def trouble(state: State, agreement: float, constant: bool) -> str:
-    """What has gone wrong for good, in a line: agreement with the teacher lost, or one class for every image."""
-    chance = state.best_agreement / 100
-    noise = 300 * math.sqrt(chance * (1 - chance) / len(state.probe))  # three standard errors, in percent
-    lost = agreement < COLLAPSE_SHARE * state.best_agreement and agreement < state.best_agreement - noise
-    state.bad_probes = state.bad_probes + 1 if (lost or constant) and state.step > GRACE else 0
-    state.best_agreement = max(state.best_agreement, agreement)
-    if state.bad_probes < COLLAPSE_PROBES:
-        return ""
-    how = "it sees one class everywhere" if constant else f"agreement fell from {state.best_agreement:.1f} to {agreement:.1f} %"
-    return f"the student collapsed by step {state.step} ({how}, on the probe); try another method or a lower student_lr"
 
 
 def turn_of_maker(eyes: Eyes, progress: float) -> None:

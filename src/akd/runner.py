@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -21,8 +20,9 @@ from akd.config import Run, to_dict
 from akd.delivery.card import run_card
 from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief
 from akd.files import write_json, write_text
+from akd.guards import interrupts, memory_told
 from akd.ideas import plan_of
-from akd.loop import Budget, Report, look_at_probe, run_loop
+from akd.loop import Budget, Report, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier
 from akd.networks.design import build_student, design_student
@@ -30,6 +30,7 @@ from akd.networks.ensemble import load_named
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.parallel import Group, joined
+from akd.probe import look_at_probe
 from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, threads
 from akd.state import State
@@ -106,11 +107,11 @@ def execute(
     with (
         _one_at_a_time,
         threads(run.threads),
-        _memory(),
+        memory_told(),
         joined(device) as group,
         _claimed(folder, run, resume, group) as interrupted,
         standing(Wall(out)) as wall,
-        _interrupts() as asked,
+        interrupts() as asked,
     ):
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
@@ -160,18 +161,6 @@ def check_alike(run: Run, state: State) -> None:
                 f"process {group.rank} has other options, weights or versions than process 0; start all alike, "
                 "and give --out on a file system that all machines share"
             )
-
-
-@contextmanager
-def _memory() -> Iterator[None]:
-    """Out of memory, on whatever device, in one line with a remedy."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError; a CPU's allocator has no type
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "allocate memory" not in str(error):
-            raise
-        raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
 
 
 def load_teacher(run: Run) -> Classifier:
@@ -261,27 +250,6 @@ def _stop(signum: int, folder: RunFolder, state: State) -> None:
     if signum == signal.SIGINT:
         raise KeyboardInterrupt
     raise Stopped(f"stopped at step {state.step}, saved in {folder.path}; start the same command again to go on")
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Signals asked of us, noted instead of obeyed at once, so that the state can be saved first."""
-    asked: list[int] = []
-
-    def note(signum: int, _frame: FrameType | None) -> None:
-        if asked and signum == signal.SIGINT:
-            raise KeyboardInterrupt  # the second Ctrl-C means now
-        asked.append(signum)
-
-    try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
-    except ValueError:  # not the main thread: signals are the caller's business
-        before = {}
-    try:
-        yield asked
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
 
 def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:

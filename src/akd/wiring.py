@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from akd.errors import AkdError
-from akd.loop import Eyes, student_step, turn_of_maker
+from akd.eyes import Eyes
+from akd.loop import student_step, turn_of_maker
 from akd.objectives.terms import Terms, at
 from akd.state import State
 from akd.synthesis.maker import Batch

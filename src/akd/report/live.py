@@ -9,7 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from akd.loop import COLLAPSE_SHARE, GRACE, REPORT_EVERY
+from akd.loop import REPORT_EVERY
+from akd.probe import COLLAPSE_SHARE, GRACE
 from akd.report.facts import duration
 from akd.report.record import evenly, losses_of
 from akd.tables import table_of
