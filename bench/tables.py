@@ -105,11 +105,11 @@ def compared(name: str, words: str) -> str:
     for task in dict.fromkeys(line["task"] for line in rows(name)):
         lines = [line for line in rows(name) if line["task"] == task]
         first = lines[0]["variant"]
-        text += f"| {task} | accuracy | more than {first} | agreement | seconds |\n|---|---|---|---|---|\n"
+        text += f"| {task} | accuracy | more than {first} | agreement |\n|---|---|---|---|\n"
         for row in table(lines):
             more = "" if row["variant"] == first else with_deviation(row["more"], row["more_deviation"], "+.2f")
             text += f"| {row['variant']} | {with_deviation(row['top1'], row['deviation'])} % | {more} | "
-            text += f"{row['agreement']:.2f} % | {row['seconds']:.0f} |\n"
+            text += f"{row['agreement']:.2f} % |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])
         knobs = {line["variant"]: line["knobs"] for line in lines if line["knobs"]}
