@@ -117,7 +117,9 @@ def compared(name: str, words: str) -> str:
         words += f" Constants other than the method's own: {told}." if told else ""
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
         text += f"\n{words} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
-        text += f"seeds {', '.join(map(str, seeds))}, {lines[0]['n']:,} test images; {conditions(lines[-1])}.\n\n"
+        text += f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
+        commits = " and ".join(dict.fromkeys(line["commit"] for line in lines))
+        text += f"{conditions({**lines[-1], 'commit': commits})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
 
 
