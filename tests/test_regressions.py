@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,6 +66,8 @@ def test_in_bfloat16_every_step_of_a_turn_sees_the_weights_of_the_step_before(na
         with torch.no_grad(), state.runtime.autocast():
             return (module(8).images if name == "akd" else module()).double().sum()
 
+    if name == "akd":  # one step a turn is its own; several are what is asked about
+        object.__setattr__(state.plan, "maker", replace(state.plan.maker, steps=4))
     with state.rng.here():
         turn_of_maker(Eyes(state, state.plan.image), 0.0)
     assert len(values) > 2 and len(set(values)) == len(values)

@@ -90,9 +90,10 @@ class Online:
             if self.clip:
                 nn.utils.clip_grad_norm_(trained, self.clip)
             optimiser.step()
-        keep = None if batch is None else Batch(batch.images.detach(), batch.labels)
         module.turns += 1
-        return Made(keep, terms, ready=module.turns >= self.first)
+        if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
+            return Made(None, terms, ready=False)
+        return Made(Batch(batch.images.detach(), batch.labels), terms)
 
     @torch.no_grad()
     def draw(self, module: nn.Module, count: int) -> Batch:
