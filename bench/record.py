@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def commit() -> str:
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return said.stdout.strip() or "unknown"
+    """The commit at work, "-dirty" where the tree is another; the results themselves do not count."""
+    said = subprocess.run(["git", "describe", "--always"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    status = ["git", "status", "--porcelain", "--", ".", ":(exclude)results"]
+    changed = subprocess.run(status, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return f"{said}{'-dirty' * bool(changed)}" if said else "unknown"
 
 
 def append(name: str, values: dict[str, Any], environment: dict[str, Any], dry: bool = False) -> None:

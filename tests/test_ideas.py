@@ -22,14 +22,14 @@ from akd.ideas.progressive import Progressive, maximised
 from akd.loop import Budget, judge_images, run_loop, student_step
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
-from akd.networks.ensemble import load_named
 from akd.networks.models import save_model
 from akd.objectives.terms import at
-from akd.runfolder import teacher_of_run
+from akd.runfolder import RunFolder
 from akd.runtime import make_runtime
 from akd.state import State
 from akd.synthesis.boundary import toward_boundary
 from akd.synthesis.maker import Batch
+from akd.teachers import teacher_of
 from akd.wiring import check_wiring
 from tests.conftest import tiny_classifier
 from tests.test_contract import fresh_state, run, small
@@ -233,7 +233,7 @@ def test_an_ensemble_is_distilled_from_the_command_line(tmp_path, capsys):
     argv = ["distill", *teachers, "--budget", "50%", "--method", "dfad", "--set", "method.batch_size=8", "--with", "average"]
     assert main([*argv, "--steps", "3", "--device", "cpu", "--out", str(out)]) == 0
     assert "digitsnet+digitsnet" not in capsys.readouterr().err
-    assert load_named(teacher_of_run(out)).card.architecture == "digitsnet+digitsnet"
+    assert teacher_of(RunFolder(out)).card.architecture == "digitsnet+digitsnet"
     assert main([*argv, "--steps", "3", "--device", "cpu", "--out", str(out), "--arch", "digitsnet"]) == 2
     assert "--config" in capsys.readouterr().err
     opened = json.loads((out / "data_free.json").read_text())["opened"]

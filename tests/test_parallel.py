@@ -29,7 +29,8 @@ from akd.config import from_dict
 from akd.errors import AkdError
 from akd.loop import Budget, run_loop
 from akd.networks.models import load_model, save_model
-from akd.parallel import Group, joined, place
+from akd.parallel import Group, joined
+from akd.place import Place, place
 from akd.runner import check_alike
 from akd.runtime import Rng
 from tests.conftest import ROOT, tiny_classifier
@@ -263,12 +264,12 @@ def test_a_process_alone_is_a_group_that_changes_nothing():
 def test_where_the_environment_tells_of_others_one_speaks_and_only_distil_starts(monkeypatch, capsys):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    assert place() == parallel.Place(1, 2, 1, 2)
+    assert place() == Place(1, 2, 1, 2)
     assert main(["methods"]) == 2 and capsys.readouterr().err == ""
     monkeypatch.setenv("LOCAL_RANK", "0")  # the first on its machine
     assert main(["methods"]) == 2 and "without torchrun" in capsys.readouterr().err
     monkeypatch.setenv("WORLD_SIZE", "many")
-    assert place() == parallel.Place()
+    assert place() == Place()
 
 
 @pytest.fixture(scope="module")

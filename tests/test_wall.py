@@ -15,7 +15,7 @@ from akd.wall import DATA_MODULES, Wall, WallError, standing
 
 PACKAGE = Path(akd.__file__).parent
 LAYERS = [
-    {"errors", "files", "processes", "strict"},
+    {"errors", "files", "place", "processes", "strict"},
     {"parallel"},
     {"networks", "runtime"},
     {"objectives", "synthesis"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"recipes"},
     {"state", "eyes", "probe", "loop"},
     {"wiring", "wall", "guards", "runfolder", "delivery", "inspection"},
+    {"teachers", "notebook"},
     {"runner", "evaluation", "training"},
     {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
     {"report"},

@@ -2,7 +2,7 @@ import os
 import sys
 
 from akd.cli import main
-from akd.parallel import place
+from akd.place import place
 
 code = main()
 if place().size > 1:

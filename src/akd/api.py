@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from akd.config import Run, from_dict
-from akd.errors import ConfigError, ModelError
+from akd.errors import ConfigError
 from akd.files import write_text
 from akd.loop import Report
 from akd.methods import Method
 from akd.networks.classifier import Classifier, ModelCard
-from akd.networks.ensemble import load_named
 from akd.networks.models import load_model
 from akd.runfolder import RunFolder, environment
-from akd.runner import Outcome, digest, execute
+from akd.runner import Outcome, execute
 from akd.runtime import make_runtime
+from akd.teachers import teacher_of
 
 if TYPE_CHECKING:
     from akd.delivery.export import Export, Samples
@@ -201,30 +200,14 @@ def dream(
     folder, file, runtime = RunFolder(Path(run)), Path(out), make_runtime(device, "fp32")
     if file.suffix != ".parquet":  # by which it is known to `akd evaluate` and on the hub
         raise ConfigError(f"--out {file} must end in .parquet; try --out {file / 'set.parquet'}")
-    card, network = card_file(file), _teacher_of(folder, teacher)
+    card = card_file(file)
+    network = teacher if isinstance(teacher, Classifier) else teacher_of(folder, None if teacher is None else str(teacher))
     found = dreamt(folder.path, network, images, seed, runtime)
     write_parquet(file, found.images, found.labels, found.logits, found.names)
     write_text(card, dream_card(file.name, found, folder, network, environment(runtime)))
     sources = {"bank": found.from_bank, "maker": images - found.from_bank}
     where = {"out": str(file), "card": str(card), "bytes": file.stat().st_size}
     return {**where, "images": images, "seed": seed, "sources": sources, "classes": found.counts()}
-
-
-def _teacher_of(folder: RunFolder, named: Classifier | str | Path | None) -> Classifier:
-    """The teacher that the run in `folder` began with, told as it was then; `named` where it is elsewhere by now."""
-    if isinstance(named, Classifier):
-        teacher = named
-    else:
-        told = asdict(folder.config().teacher)
-        try:
-            teacher = load_named(told if named is None else {**told, "source": str(named)})
-        except ModelError as error:
-            if named is not None:
-                raise
-            raise ModelError(f"the run's teacher cannot be loaded ({error}); name it anew with --teacher") from error
-    if folder.environment().get("teacher_sha256", digest(teacher)) != digest(teacher):
-        raise ConfigError(f"the teacher's weights are not those that {folder.path} began with; name that one with --teacher")
-    return teacher
 
 
 def _samples(data: str | Path, card: ModelCard) -> Samples:

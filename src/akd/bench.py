@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
 from akd.processes import Job, run_together
 from akd.quickstart import digits_teacher
+from akd.runfolder import RunFolder
 from akd.runtime import set_threads
 from akd.training import train_teacher
 
@@ -51,6 +51,9 @@ class Task:
     steps: int
     methods: Sequence[str]
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: ROUNDS)
+
+    def knobs_of(self, variant: str) -> dict[str, Any]:
+        return dict(self.knobs.get(parsed(variant)[0], {}))
 
 
 def _digits(_data: str | None, seed: int) -> Classifier:
@@ -115,41 +118,44 @@ def run_bench(
     """Run what is not run yet under `out`, measure every cell at its last state; a JSON-ready dict of cells and rows.
 
     variants: METHOD or METHOD+IDEA+…; None: every method that fits the task. Each seed has one teacher, shared by all variants,
-    so that variants are compared seed by seed. `look` is told how many
-    of how many cells are done.
+    so that variants are compared seed by seed. `look` is told
+    how many of how many cells are done.
     """
     if task_name not in TASKS:
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
     if task_name == "digits" and data is not None:
         raise ConfigError("task digits brings its own data; leave --data out, or take --task mnist")
-    task, seeds = TASKS[task_name], list(dict.fromkeys(seeds))
+    task = TASKS[task_name]
+    variants, seeds = list(dict.fromkeys(variants or task.methods)), list(dict.fromkeys(seeds))
+    cells = [(variant, seed) for seed in seeds for variant in variants]
+    paths = [out / f"seed-{seed}" / variant for variant, seed in cells]
+    jobs = [_job(task, variant, seed, path, steps or task.steps) for (variant, seed), path in zip(cells, paths, strict=True)]
     _claim(out, task_name)
-    variants = list(dict.fromkeys(variants or task.methods))
-    named = {variant: parsed(variant) for variant in variants}
     set_threads(1)
     teachers = {seed: _teacher(task, data, seed, out / f"seed-{seed}" / "teacher") for seed in seeds}
-    cells = [(variant, seed) for seed in seeds for variant in variants]
-    jobs = []
-    for variant, seed in cells:
-        (method, ideas), run = named[variant], out / f"seed-{seed}" / variant
-        told = yaml.safe_dump({"name": method, **task.knobs.get(method, {})}, default_flow_style=True, width=10_000).strip()
-        plan_of(parse_method(yaml.safe_load(told)), parse_ideas(ideas), EXAMPLE)  # fails here, not in a child
-        arguments = ["distill", "--teacher", str(out / f"seed-{seed}" / "teacher"), *task.student, "--set", f"method={told}"]
-        arguments += [word for idea in ideas for word in ("--with", idea)]
-        arguments += ["--steps", str(steps or task.steps), "--seed", str(seed), "--threads", "1", "--device", "cpu"]
-        jobs.append(Job((*arguments, "--out", str(run)), run.with_name(f"{variant}.log")))
-    paths = [out / f"seed-{seed}" / variant for variant, seed in cells]
     run_together(jobs, at_once, lambda: look(sum((path / "result.json").exists() for path in paths), len(paths)))
-    source = task_name if data is None else data
-    test = load_test_set(source, next(iter(teachers.values())).card)
+    test = load_test_set(task_name if data is None else data, teachers[seeds[0]].card)
     measured = [
-        {**_measured(variant, seed, path, teachers[seed], test), "knobs": dict(task.knobs.get(named[variant][0], {}))}
+        {**_measured(variant, seed, path, teachers[seed], test), "knobs": task.knobs_of(variant)}
         for (variant, seed), path in zip(cells, paths, strict=True)
     ]
     top1 = [evaluate(teacher, test).top1 for teacher in teachers.values()]
-    result = {"task": task_name, "steps": steps or task.steps, "teacher_top1": top1, "cells": measured}
-    write_json(out / "bench.json", {**result, "rows": table(measured)})
-    return {**result, "rows": table(measured)}
+    told = {"task": task_name, "steps": steps or task.steps, "teacher_top1": top1}
+    result = {**told, "cells": measured, "rows": table(measured)}
+    write_json(out / "bench.json", result)
+    return result
+
+
+def _job(task: Task, variant: str, seed: int, path: Path, steps: int) -> Job:
+    """One cell as an `akd distill` of its own."""
+    method, ideas = parsed(variant)
+    told = {"name": method, **task.knobs_of(variant)}
+    plan_of(parse_method(told), parse_ideas(ideas), EXAMPLE)  # fails here, not in a child
+    knobs = yaml.safe_dump(told, default_flow_style=True, width=10_000).strip()
+    arguments = ["distill", "--teacher", str(path.parent / "teacher"), *task.student, "--set", f"method={knobs}"]
+    arguments += [word for idea in ideas for word in ("--with", idea)]
+    arguments += ["--steps", str(steps), "--seed", str(seed), "--threads", "1", "--device", "cpu"]
+    return Job((*arguments, "--out", str(path)), path.with_name(f"{path.name}.log"))
 
 
 def _claim(out: Path, task_name: str) -> None:
@@ -170,15 +176,15 @@ def _teacher(task: Task, data: str | None, seed: int, folder: Path) -> Classifie
 
 def _measured(variant: str, seed: int, path: Path, teacher: Classifier, test: TestSet) -> dict[str, Any]:
     found = evaluate(load_model(str(path)), test, teacher)
-    run, where = json.loads((path / "result.json").read_text()), json.loads((path / "environment.json").read_text())
-    kept = {key: run[key] for key in ("params", "ratio", "steps", "seconds")}
+    folder = RunFolder(path)
+    run, where = folder.result(), folder.environment()
     return {
         "variant": variant,
         "seed": seed,
         "top1": found.top1,
         "agreement": found.agreement,
         "n": found.n,
-        **kept,
+        **{key: run[key] for key in ("params", "ratio", "steps", "seconds")},
         **{key: where[key] for key in ("device", "precision", "threads", "torch", "akd", "python")},
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 from akd.commands import COMMANDS
 from akd.errors import AkdError, ConfigError, Refused, brief
 from akd.options import Parser
-from akd.parallel import place
+from akd.place import place
 
 
 def build_parser() -> Parser:

@@ -129,20 +129,20 @@ def from_dict(values: Mapping[str, Any]) -> Run:
     if "ideas" in values:
         values["ideas"] = parse_ideas(values["ideas"])
     if "teacher" in values:
-        values["teacher"] = _teacher(values["teacher"])
+        values["teacher"] = teacher_by_name(values["teacher"])
     if isinstance(values.get("time"), str):
         values["time"] = parse_time(values["time"])
     return build(Run, values, "")
 
 
-def _teacher(given: Any) -> Any:
-    """A source alone stands for {source: ...}, a list for {members: [...]}."""
+def teacher_by_name(given: Any) -> Any:
+    """{source: ...} for a source alone, {members: [...]} for a list of them; what is neither comes back as it is."""
     if isinstance(given, str):
         return {"source": given}
     if isinstance(given, (list, tuple)):
-        return {"members": [_teacher(member) for member in given]}
+        return {"members": [teacher_by_name(member) for member in given]}
     if isinstance(given, dict) and isinstance(given.get("members"), (list, tuple)):
-        return {**given, "members": [_teacher(member) for member in given["members"]]}
+        return {**given, "members": [teacher_by_name(member) for member in given["members"]]}
     return given
 
 

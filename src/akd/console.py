@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 
-from akd.parallel import place
+from akd.place import place
 
 QUIET = place().rank > 0  # of several processes on one run, one speaks
 

@@ -83,7 +83,7 @@ def told(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_of(options: argparse.Namespace) -> Any:
     """The Run that config file, options and --set describe, the later overriding the earlier."""
-    from akd.config import from_dict, from_yaml, ideas_by_name, set_dotted
+    from akd.config import from_dict, from_yaml, ideas_by_name, set_dotted, teacher_by_name
     from akd.recipes import recipe
 
     values: dict[str, Any] = recipe(options.recipe) if options.recipe else {}
@@ -94,11 +94,8 @@ def run_of(options: argparse.Namespace) -> Any:
             values = from_yaml(options.config.read_text())
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read --config {options.config}: {error}; --print-config shows one") from error
-    if isinstance(values.get("teacher"), str):
-        values["teacher"] = {"source": values["teacher"]}
-    if options.teacher:
-        sources = [{"source": source} for source in options.teacher]
-        values["teacher"] = sources[0] if len(sources) == 1 else {"members": sources}
+    if named := options.teacher or values.get("teacher"):
+        values["teacher"] = teacher_by_name(named[0] if options.teacher and len(named) == 1 else named)
     for name, value in told(options).items():
         if "members" in (values.get("teacher") or ()):
             raise ConfigError(f"--{name.replace('_', '-')} tells of one teacher; tell of each of several in --config FILE")

@@ -4,7 +4,6 @@ agree without a word on which images are made; only the student's batch is divid
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,25 +17,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from akd.errors import AkdError, ConfigError, brief
+from akd.place import place
 
 T = TypeVar("T")
 PATIENCE = 300.0  # seconds without a word after which another process is given up; one that ends is noticed at once
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which of a run's processes this is, in all and on its machine, and how many there are."""
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
-
-
-def place() -> Place:
-    """As the environment tells it (torchrun, accelerate); one alone where nothing does."""
-    told = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")]
-    return Place(*map(int, told)) if all(number.isdecimal() for number in told) else Place()
 
 
 @dataclass(frozen=True)
@@ -73,9 +57,10 @@ class Group:
 
     def most(self, *numbers: int) -> list[int]:
         """The largest of each number over the processes."""
+        if self.size == 1:
+            return list(numbers)
         highest = torch.tensor(numbers)
-        if self.size > 1:
-            _told(dist.all_reduce, highest, dist.ReduceOp.MAX)
+        _told(dist.all_reduce, highest, dist.ReduceOp.MAX)
         return highest.tolist()
 
     def all(self, value: T) -> list[T]:

@@ -19,6 +19,7 @@ from akd.files import one_line, write_json
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
 from akd.processes import Job, run_together
+from akd.runfolder import RunFolder
 from akd.runtime import threads
 from akd.training import train_teacher
 
@@ -119,7 +120,7 @@ def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progres
     students = []
     for budget, run in zip(BUDGETS, runs, strict=True):
         measured = evaluate(load_model(str(run)), test, teacher)
-        seconds = json.loads((run / "result.json").read_text())["seconds"]
+        seconds = RunFolder(run).result()["seconds"]
         students.append({"budget": budget, **_row(measured, of_teacher, seconds), "agreement": measured.agreement})
     result = {
         "teacher": _row(of_teacher, of_teacher, trained["seconds"]),

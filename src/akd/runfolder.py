@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from akd.files import one_line, remove_half_written, write_bytes, write_json, wr
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
+from akd.synthesis.bank import eight_bit
 
 MAGIC = b"akd-checkpoint-1 "
 GRID = 8
@@ -178,14 +180,6 @@ class RunFolder:
         write_bytes(folder / f"step-{report.step:07d}.png", buffer.getbuffer())
 
 
-def teacher_of_run(path: Path) -> dict[str, Any] | None:
-    """How the run in the folder `path` named its teacher, as `load_named` reads it; None where `path` is no run's."""
-    try:
-        return dict(from_yaml((path / "config.yaml").read_text())["teacher"])
-    except (OSError, ConfigError, KeyError, TypeError, ValueError):
-        return None
-
-
 def environment(runtime: Runtime) -> dict[str, Any]:
     """Device, versions, threads: the conditions beside every number."""
     cuda = runtime.device.type == "cuda"
@@ -200,6 +194,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()}",
         "command": " ".join(sys.argv),
+        "cwd": os.getcwd(),
     }
 
 
@@ -214,7 +209,7 @@ def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
     sheet = sheet.reshape(rows * (h + 1), columns * (w + 1), channels)
     if h < 64:
         sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-    pixels = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    pixels = eight_bit(sheet).numpy()
     return pixels if channels == 3 else pixels[:, :, 0]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +24,20 @@ from akd.loop import Budget, Report, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier
 from akd.networks.design import build_student, design_student
-from akd.networks.ensemble import load_named
 from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
+from akd.notebook import Notebook
 from akd.parallel import Group, joined
 from akd.probe import look_at_probe
 from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime, threads
 from akd.state import State
-from akd.wall import Wall, standing, together
+from akd.teachers import digest, load_teacher
+from akd.wall import Wall, standing
 from akd.wiring import check_wiring
 
 CHECKPOINT_EVERY = 30.0
 _one_at_a_time = threading.RLock()  # torch's random numbers belong to the process
-GRIDS = 20
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,6 @@ def make_student(run: Run, teacher: Classifier) -> Classifier:
     return student
 
 
-def digest(model: Classifier) -> str:
-    """sha256 over normalisation, names and values of the weights."""
-    total = hashlib.sha256(repr((model.card.mean, model.card.std)).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        total.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
-
-
 def execute(
     run: Run,
     out: Path,
@@ -119,12 +109,7 @@ def execute(
         teacher = runtime.place(teacher)
         student = make_student(run, teacher)
         plan = plan_of(run.method, run.ideas, teacher.card)
-        if plan.batch_size % group.size:
-            fitting = plan.batch_size - plan.batch_size % group.size or group.size
-            raise ConfigError(
-                f"a batch of {plan.batch_size} does not divide among {group.size} processes; "
-                f"try --set method.batch_size={fitting}"
-            )
+        check_divides(plan.batch_size, group)
         state = State(plan, teacher, student, runtime, run.seed)
         if not interrupted:
             check_wiring(state)
@@ -140,7 +125,8 @@ def execute(
         check_alike(run, state)
         if group.first:
             folder.rewind_metrics(state.step)
-        _distil(run, folder, state, wall, checkpoint_every, watch, asked)
+        budget = Budget(run.steps, run.time)
+        _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
         return _hand_over(run, folder, state)
 
 
@@ -149,6 +135,15 @@ def _claimed(folder: RunFolder, run: Run, resume: bool, group: Group) -> Iterato
     """The first process holds the folder for all; whether there is a checkpoint to go on from."""
     with folder.claimed(run, resume) if group.first else nullcontext(False) as interrupted:
         yield group.same(interrupted)
+
+
+def check_divides(batch_size: int, group: Group) -> None:
+    """ConfigError where the processes cannot have equal shares of a batch."""
+    if rest := batch_size % group.size:
+        fitting = batch_size - rest or group.size
+        raise ConfigError(
+            f"a batch of {batch_size} does not divide among {group.size} processes; try --set method.batch_size={fitting}"
+        )
 
 
 def check_alike(run: Run, state: State) -> None:
@@ -161,10 +156,6 @@ def check_alike(run: Run, state: State) -> None:
                 f"process {group.rank} has other options, weights or versions than process 0; start all alike, "
                 "and give --out on a file system that all machines share"
             )
-
-
-def load_teacher(run: Run) -> Classifier:
-    return load_named(asdict(run.teacher))
 
 
 def _finished(run: Run, folder: RunFolder) -> Outcome | None:
@@ -186,64 +177,20 @@ def _restore(state: State, folder: RunFolder) -> None:
         ) from error
 
 
-def _distil(
-    run: Run,
-    folder: RunFolder,
-    state: State,
-    wall: Wall,
-    checkpoint_every: float,
-    watch: Callable[[Report], None],
-    asked: list[int],
-) -> None:
-    budget, group = Budget(run.steps, run.time), state.runtime.group
-    saved_at, next_grid, healthy = time.monotonic(), budget.progress(state), True
-
-    earlier = folder.earlier_records()
-
-    def save() -> None:
-        records = group.all(wall.record())
-        if group.first:
-            # Never over a sound state with a broken one: what went wrong would go wrong again after a restart.
-            if healthy and state.finite():
-                folder.save_checkpoint(state.state_dict())
-            write_json(folder / "data_free.json", together(records, earlier))
-        group.same(None)  # nobody leaves before it is written
-
-    good = _copy(state.result)
+def _distil(state: State, budget: Budget, notebook: Notebook, asked: list[int]) -> None:
+    """The loop to its end, or to the signal that was `asked` for."""
     try:
         for report in run_loop(state, budget):
             if report:
-                healthy = report.healthy
-                if healthy:
-                    good = _copy(state.result)
-            if report and group.first:
-                folder.append_metrics(report)
-                if report.progress >= next_grid:
-                    folder.write_grid(report)
-                    next_grid += 1 / GRIDS
-                try:
-                    watch(report)
-                except Exception:  # the caller's own; what was done until then is not to be lost by it
-                    if group.size == 1:  # others would have to take part in saving
-                        save()
-                    raise
-            late = group.first and time.monotonic() - saved_at >= checkpoint_every
-            signum, due = group.most(asked[0] if asked else 0, int(late))
+                notebook.note(report)
+            signum, due = state.runtime.group.most(asked[0] if asked else 0, int(notebook.late))
             if signum or due:
-                save()
-                saved_at = time.monotonic()
+                notebook.save()
             if signum:
-                _stop(signum, folder, state)
+                _stop(signum, notebook.folder, state)
     except Diverged as error:
-        state.result.load_state_dict(good)
-        if group.first:
-            save_model(state.result, folder / "last-good")
-        raise Diverged(f"{error}; the last good student is in {folder / 'last-good'}") from error
-    save()
-
-
-def _copy(student: Classifier) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in student.state_dict().items()}
+        raise Diverged(f"{error}; the last good student is in {notebook.save_last_good()}") from error
+    notebook.save()
 
 
 def _stop(signum: int, folder: RunFolder, state: State) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from akd.errors import ConfigError
-from akd.parallel import Group, place
+from akd.parallel import Group
+from akd.place import place
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -15,7 +15,7 @@ from akd.networks.classifier import Classifier
 from akd.networks.folded import folded
 from akd.objectives.terms import at
 from akd.runtime import Rng, Runtime
-from akd.synthesis.bank import Bank
+from akd.synthesis.bank import Bank, eight_bit
 from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
@@ -55,7 +55,7 @@ class State:
         self.student: Classifier = runtime.place(student)
         with self.rng.here():
             self.maker = runtime.place(plan.maker.build(student.card))
-            self.probe = (pictures(PROBE_IMAGES, student.card) * 255).round().to(torch.uint8)
+            self.probe = eight_bit(pictures(PROBE_IMAGES, student.card))
         # What ideas add draws from a copy of the stream: the same run without them meets the same numbers.
         so_far = self.rng.state
         with self.rng.here():

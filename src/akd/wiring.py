@@ -13,7 +13,7 @@ from akd.eyes import Eyes
 from akd.loop import student_step, turn_of_maker
 from akd.objectives.terms import Terms, at
 from akd.state import State
-from akd.synthesis.maker import Batch
+from akd.synthesis.maker import Batch, trained_by
 
 SAMPLES = 16
 
@@ -91,7 +91,7 @@ def _check_maker(state: State, eyes: Eyes) -> None:
     """One turn of the maker: what it trains must move."""
     if state.maker_optimiser is None:
         return
-    trained = [p for group in state.maker_optimiser.param_groups for p in group["params"]]
+    trained = trained_by(state.maker_optimiser)
     before = [p.detach().clone() for p in trained]
     turn_of_maker(eyes, busiest(eyes.terms))
     if all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):

@@ -158,7 +158,7 @@ def test_an_unfinished_run_and_a_teacher_that_was_moved(run_folder, tmp_path):
     with pytest.raises(AkdError, match="--teacher"):
         akd.dream(run, tmp_path / "a.parquet", images=10)
     save_model(tiny_classifier(seed=3), tmp_path / "other")
-    with pytest.raises(ConfigError, match="not those"):
+    with pytest.raises(ConfigError, match="is not the teacher"):
         akd.dream(run, tmp_path / "a.parquet", images=10, teacher=tmp_path / "other")
 
 

@@ -44,7 +44,7 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     if options.images is not None and options.images < 1:
         raise ConfigError(f"--images {options.images} must be 1 or more")
     model = load_model(options.model, **told(options))
-    teacher = teacher_of(options)
+    teacher = _teacher(options)
     device = make_runtime(options.device).device
     test_set = load_test_set(options.data, model.card)
     result = asdict(measure(model, test_set, teacher, device=device))
@@ -65,21 +65,21 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def teacher_of(options: argparse.Namespace) -> Any:
+def _teacher(options: argparse.Namespace) -> Any:
     """The teacher to agree with: the one named, told as the run was where it is the run's; or else the run's own."""
-    from akd.networks.ensemble import load_named
     from akd.networks.models import load_model
-    from akd.runfolder import teacher_of_run
+    from akd.runfolder import RunFolder
+    from akd.teachers import teacher_of
 
-    source = teacher_of_run(Path(options.model))
-    if options.teacher and (source is None or options.teacher != source.get("source")):
-        return load_model(options.teacher)
-    if source is None:
-        return None
+    folder = RunFolder(Path(options.model))
+    if not (folder / "config.yaml").exists():
+        return load_model(options.teacher) if options.teacher else None
     try:
-        return load_named(source)
+        if options.teacher and options.teacher != folder.config().teacher.source:
+            return load_model(options.teacher)
+        return teacher_of(folder)
     except AkdError as error:
         if options.teacher:
             raise
-        log.print(f"the run's teacher cannot be loaded, so agreement is left out ({error})", markup=False)
+        log.print(f"agreement is left out: {error}", markup=False)
         return None

@@ -16,7 +16,7 @@ from akd.ideas import plan_of
 from akd.networks.classifier import ModelCard
 from akd.runfolder import RunFolder
 from akd.runtime import Runtime
-from akd.synthesis.bank import Bank
+from akd.synthesis.bank import Bank, eight_bit
 from akd.synthesis.pictures import pictures
 
 
@@ -44,7 +44,7 @@ def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
         maker = plan.maker.build(card)
         maker.load_state_dict(saved["parts"]["maker"])
         maker = runtime.place(maker)
-    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, count).images), steps)
+    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, count).images).cpu(), steps)
 
 
 @contextmanager
@@ -64,11 +64,6 @@ def _bank(saved: dict[str, Any], card: ModelCard) -> tuple[Tensor, int | None]:
     bank.load_state_dict(saved["parts"]["bank"])
     oldest = bank.written % bank.capacity if bank.written > bank.capacity else 0
     return bank.images[: len(bank)].roll(-oldest, 0), bank.written
-
-
-def eight_bit(images: Tensor) -> Tensor:
-    """Images in 0..1, rounded to the 256 levels that files hold: uint8, on the CPU."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 
 def images_of(source: Path | None, card: ModelCard, count: int, seed: int = 0) -> tuple[Tensor, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from akd.ideas.idea import Idea
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
+from akd.synthesis.augment import some_of
 from akd.synthesis.boundary import toward_boundary
 
 
@@ -27,7 +27,7 @@ class Boundary(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         def view(images: Tensor, teacher: nn.Module, _student: nn.Module) -> Tensor:
-            chosen = torch.rand(len(images), device=images.device).argsort()[: round(self.share * len(images))]
+            chosen = some_of(images, self.share)
             moved = toward_boundary(images[chosen], teacher, self.steps, self.rate)
             return images.index_copy(0, chosen, moved.to(images.dtype))
 

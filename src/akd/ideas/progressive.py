@@ -9,9 +9,7 @@ from akd.ideas.idea import Idea
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule, Term, at, points, times
-
-SAMPLES = 33
+from akd.objectives.terms import Schedule, Term, points, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,4 +39,4 @@ class Progressive(Idea):
 
 
 def maximised(weight: Schedule) -> bool:
-    return any(at(weight, i / (SAMPLES - 1)) < 0 for i in range(SAMPLES))
+    return any(value < 0 for _, value in points(weight))

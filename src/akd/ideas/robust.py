@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from akd.ideas.idea import Idea
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives.logits import kl
+from akd.synthesis.augment import some_of
 from akd.synthesis.pgd import pgd
 
 
@@ -31,7 +31,7 @@ class Robust(Idea):
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         def attacked(images: Tensor, said: Tensor, student: nn.Module) -> Tensor:
-            chosen = torch.rand(len(images), device=images.device).argsort()[: round(self.share * len(images))]
+            chosen = some_of(images, self.share)
             told = said[chosen]
             hit = pgd(images[chosen], lambda x: kl(student(x).float(), told), self.epsilon, self.steps, self.epsilon / 4)
             return images.index_copy(0, chosen, hit.to(images.dtype))

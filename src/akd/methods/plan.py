@@ -94,12 +94,13 @@ class Knobs:
             most = 1.0 if f.name in SHARES else 1e9
             if not isinstance(value, (int, float, tuple)):
                 continue
-            for when, number in points(value):
+            course = points(value)
+            for when, number in course:
                 if not least <= number <= most:
                     raise ConfigError(f"{self.name}'s {f.name}={value} must be from {least} to {most:g}")
                 if not 0 <= when <= 1:
                     raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …] with 'when' from 0 to 1")
-            if not points(value) or [when for when, _ in points(value)] != sorted(when for when, _ in points(value)):
+            if not course or [when for when, _ in course] != sorted(when for when, _ in course):
                 raise ConfigError(f"{self.name}'s {f.name}={value} must be [[when, value], …], the earliest first")
 
 

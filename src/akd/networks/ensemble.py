@@ -26,13 +26,13 @@ class Ensemble(Classifier):
     """
 
     def __init__(self, members: Sequence[Classifier], classes: Sequence[Sequence[int] | None], combine: str = "mean"):
-        super().__init__(nn.ModuleList(members), _joint_card(members, classes))
+        whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
+        super().__init__(nn.ModuleList(members), _joint_card(members, whole, told=any(known is not None for known in classes)))
         if combine not in COMBINE:
             raise ModelError(f"unknown way to combine teachers {combine!r}; use {' or '.join(COMBINE)}")
         self.by_confidence = combine == "confidence"
-        total = self.card.num_classes
-        whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
-        self.classes = [None if list(known) == list(range(total)) else list(known) for known in whole]
+        joint = list(range(self.card.num_classes))
+        self.classes = [None if list(known) == joint else list(known) for known in whole]
 
     @property
     def inside(self) -> nn.Module:
@@ -55,25 +55,24 @@ class Ensemble(Classifier):
         return torch.logsumexp(torch.stack(answers) + (share / share.sum(0)).log()[:, :, None], 0)
 
 
-def _joint_card(members: Sequence[Classifier], classes: Sequence[Sequence[int] | None]) -> ModelCard:
+def _joint_card(members: Sequence[Classifier], classes: Sequence[Sequence[int]], told: bool) -> ModelCard:
     """What the ensemble is to others; the student takes the first member's normalisation."""
     first = members[0].card
-    if len(members) != len(classes) or any(m.card.input_size != first.input_size for m in members):
+    if any(m.card.input_size != first.input_size for m in members):
         sizes = ", ".join(str(m.card.input_size) for m in members)
         raise ModelError(f"the teachers of an ensemble must take images of one size, not {sizes}; distil them one by one")
     most = max(m.card.num_classes for m in members)
-    if all(known is None for known in classes) and any(m.card.num_classes != most for m in members):
+    if not told and any(m.card.num_classes != most for m in members):
         raise ModelError("the teachers know different numbers of classes; give `classes`, the joint class of each of their own")
-    whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
-    for member, known in zip(members, whole, strict=True):
+    for member, known in zip(members, classes, strict=True):
         if len(set(known)) != member.card.num_classes or min(known) < 0:
-            told = f"{member.card.architecture} tells {member.card.num_classes} classes apart and is given {len(set(known))}"
-            raise ModelError(f"{told}; give `classes`, the joint class of each of its own, once each")
-    total = max(max(known) for known in whole) + 1
-    if missing := set(range(total)) - {c for known in whole for c in known}:
+            wrong = f"{member.card.architecture} tells {member.card.num_classes} classes apart and is given {len(set(known))}"
+            raise ModelError(f"{wrong}; give `classes`, the joint class of each of its own, once each")
+    total = max(max(known) for known in classes) + 1
+    if missing := set(range(total)) - {c for known in classes for c in known}:
         raise ModelError(f"no teacher knows class {min(missing)} of {total}; number the joint classes from 0 without gaps")
     names: list[str | None] = [None] * total
-    for member, known in zip(members, whole, strict=True):
+    for member, known in zip(members, classes, strict=True):
         for name, c in zip(member.card.label_names or [None] * len(known), known, strict=True):
             names[c] = names[c] or name
     architecture = "+".join(m.card.architecture for m in members)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from akd.errors import ModelError, brief
+from akd.networks.taps import undisturbed
 
 LATENCY_SECONDS = 0.3
 
@@ -33,7 +33,7 @@ def macs(net: nn.Module, input_size: tuple[int, ...]) -> int:
     try:
         # The counter does not see into fused attention, so it is done in the open.
         torch.backends.mha.set_fastpath_enabled(False)
-        with _undisturbed(net), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with undisturbed(net), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             net(_images(net, 1, input_size))
     except Exception as error:  # Foreign code fails in many ways.
         shape = ",".join(map(str, input_size))
@@ -51,7 +51,7 @@ def latency(net: nn.Module, input_size: tuple[int, ...], batch: int = 1, repeats
     """
     if any(p.device.type != "cpu" for p in net.parameters()):
         net = copy.deepcopy(net).cpu()
-    with _undisturbed(net):
+    with undisturbed(net):
         images = _images(net, batch, input_size)
         return median_ms(lambda: net(images), repeats)
 
@@ -66,20 +66,6 @@ def median_ms(call: Callable[[], object], repeats: int = 100) -> float:
         call()
         seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds)
-
-
-@contextmanager
-def _undisturbed(net: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; every module's own mode and the CPU's random state are as before afterwards."""
-    modes = [(module, module.training) for module in net.modules()]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        try:
-            for module, _ in modes:
-                module.training = False
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
 
 def _images(net: nn.Module, batch: int, input_size: tuple[int, ...]) -> Tensor:

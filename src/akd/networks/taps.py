@@ -31,6 +31,20 @@ class Sight:
     bn: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
 
 
+@contextmanager
+def undisturbed(net: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; every module's own mode and the CPU's random state are as before afterwards."""
+    modes = [(module, module.training) for module in net.modules()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            for module, _ in modes:
+                module.training = False
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """The BatchNorm layers that carry statistics of the data the network was trained on."""
     return [m for m in network.modules() if isinstance(m, BATCH_NORM) and m.running_mean is not None]
@@ -66,16 +80,13 @@ def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[st
         return hook
 
     handles = [module.register_forward_hook(note(name)) for name, module in network.named_modules() if name]
-    modes = {module: module.training for module in network.modules()}
     anchor = next(network.parameters())
     try:
-        with torch.no_grad():
-            network.eval()(torch.full((1, *input_size), 0.5, device=anchor.device))
+        with undisturbed(network):
+            network(torch.full((1, *input_size), 0.5, device=anchor.device))
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     last = {shape: name for name, shape in outputs}
     return list(last.values())
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier
-from akd.networks.taps import Sight, last_linear, stage_names, tapped
+from akd.networks.taps import Sight, last_linear, stage_names, tapped, undisturbed
 
 
 def paired(student: list[Tensor], teacher: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -77,10 +77,8 @@ def like_depth(student: int, teacher: int) -> list[tuple[int, int]]:
 def _maps_of(network: Classifier, maps: str) -> list[Tensor]:
     names = stage_names(network, network.card.input_size) if maps == "stages" else []
     example = torch.zeros(1, *network.card.input_size, device=network.mean.device)
-    training = network.training
-    with torch.no_grad(), tapped(network.eval(), frozenset({maps}), names) as see:
+    with undisturbed(network), tapped(network, frozenset({maps}), names) as see:
         found: list[Tensor] = getattr(see(example), maps)
-    network.train(training)
     return found
 
 

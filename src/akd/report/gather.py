@@ -19,14 +19,14 @@ from akd.evaluation.details import details
 from akd.evaluation.metrics import ask, judge
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
-from akd.networks.ensemble import load_named
 from akd.networks.models import load_model
-from akd.report.record import evenly, read_run, source_of, student_folder
+from akd.report.record import evenly, read_run, student_folder
 from akd.report.synthetic import collapse, look, sample_of, wanted
-from akd.runfolder import environment, teacher_of_run
-from akd.runner import digest
+from akd.runfolder import RunFolder, environment
 from akd.runtime import make_runtime
+from akd.synthesis.bank import eight_bit
 from akd.synthesis.pictures import pictures
+from akd.teachers import teacher_of
 
 Say = Callable[[str], None]
 
@@ -66,7 +66,7 @@ class Teacher:
         count = wanted(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            formulas = (pictures(count, model.card) * 255).round().to(torch.uint8)
+            formulas = eight_bit(pictures(count, model.card))
         self.yardsticks = {"formula pictures": look(model, formulas, device)[0]}
         if self.test is not None:
             real = self.test.images[evenly(len(self.test.images), count)]
@@ -139,22 +139,11 @@ def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teache
 
 def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -> Teacher:
     """The run's teacher, or the one that is named, which must be the same; ConfigError where its weights are others."""
-    told = run["environment"].get("teacher_sha256")
-    if told in known:
-        return known[told]
-    source = teacher_of_run(Path(run["path"])) or {}
-    if sources.teacher is not None and sources.teacher != source.get("source"):
-        model = load_model(sources.teacher)
-    else:
-        try:
-            model = load_named(source)
-        except (ModelError, TypeError) as error:
-            raise ConfigError(f"the run's teacher cannot be loaded ({error}); give --teacher its place") from error
-    if told is not None and digest(model) != told:
-        named = sources.teacher or source_of(run["config"])
-        raise ConfigError(f"{named} is not the teacher that {run['path']} had; give --teacher the right one")
-    known[str(told)] = Teacher(model, sources.data, make_runtime(sources.device).device)
-    return known[str(told)]
+    key = run["environment"].get("teacher_sha256") or run["path"]
+    if key not in known:
+        model = teacher_of(RunFolder(Path(run["path"])), sources.teacher)
+        known[key] = Teacher(model, sources.data, make_runtime(sources.device).device)
+    return known[key]
 
 
 def _student(run: dict[str, Any]) -> Classifier:

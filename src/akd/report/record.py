@@ -31,7 +31,7 @@ def read_run(path: Path) -> dict[str, Any]:
         "status": "finished" if result else "diverged" if _diverged(path) else "unfinished",
         "config": config,
         "result": result,
-        "environment": json_object(path / "environment.json"),
+        "environment": folder.environment(),
         "data_free": json_object(path / "data_free.json"),
         "metrics": _metrics(path / "metrics.jsonl"),
         "grids": _grids(path / "images"),

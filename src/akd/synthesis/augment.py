@@ -20,6 +20,11 @@ def shift(images: Tensor, pad: int, flip: bool) -> Tensor:
     return padded[index, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
+def some_of(images: Tensor, share: float) -> Tensor:
+    """Indices of a random `share` of images [B, ...]."""
+    return torch.randperm(len(images), device=images.device)[: round(share * len(images))]
+
+
 def cutmix(images: Tensor, share: float = 1.0) -> Tensor:
     """A `share` of the images with a rectangle from another, its area uniform in 0..1 (Yun et al., 1905.04899)."""
     b, _, h, w = images.shape

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 MOST_BYTES = 512 << 20
 
 
+def eight_bit(images: Tensor) -> Tensor:
+    """Images in 0..1, rounded to the 256 levels that files hold: uint8."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
 class Bank(nn.Module):
     """Holds at most `capacity` images (fewer where they are large: 512 MB at the most); the oldest goes first.
 
@@ -40,7 +45,7 @@ class Bank(nn.Module):
         """Keep images [B, C, H, W] in 0..1, rounded to 8 bit, and their labels [B]."""
         start, images, labels = self.written, images[-self.capacity :], labels[-self.capacity :]
         slots = torch.arange(start, start + len(images), device=self.images.device) % self.capacity
-        self.images[slots] = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        self.images[slots] = eight_bit(images)
         self.labels[slots] = labels
         self.written += len(images)
 

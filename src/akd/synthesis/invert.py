@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Judge, Made
+from akd.synthesis.maker import Batch, Judge, Made, trained_by
 
 
 class InvertState(BestBatch):
@@ -52,7 +52,7 @@ class Invert:
         if module.done == 0:
             module.begin()
             optimiser.state.clear()
-        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        trained = trained_by(optimiser)
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
             loss, terms = judge(Batch(module.images, module.labels))

@@ -20,6 +20,11 @@ class Batch:
     labels: Tensor
 
 
+def trained_by(optimiser: Optimizer) -> list[Tensor]:
+    """All that an optimiser moves."""
+    return [p for group in optimiser.param_groups for p in group["params"]]
+
+
 Judge = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
 """How good a batch is: the weighted image loss [] (to be minimised) and its terms, as teacher and student see it now."""
 

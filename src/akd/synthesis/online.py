@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Schedule, at
 from akd.synthesis.generators import ConditionalGenerator, Generator
-from akd.synthesis.maker import Batch, Judge, Made
+from akd.synthesis.maker import Batch, Judge, Made, trained_by
 
 
 class OnlineState(nn.Module):
@@ -78,7 +78,7 @@ class Online:
         if optimiser is None:
             return Made(None, {})
         optimiser.param_groups[0]["lr"] = at(self.lr, progress)
-        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        trained = trained_by(optimiser)
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
-from akd.synthesis.maker import Batch, Judge, Made
+from akd.synthesis.maker import Batch, Judge, Made, trained_by
 
 
 class RoundsState(BestBatch):
@@ -113,7 +113,7 @@ class Rounds:
             optimiser.state.clear()
         module.generator.train()
         terms: dict[str, Tensor] = {}
-        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        trained = trained_by(optimiser)
         for _ in range(min(self.chunk, self.steps - module.done)):
             images = module()
             loss, terms = judge(Batch(images, module.labels))
