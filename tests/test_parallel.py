@@ -36,6 +36,7 @@ from akd.runtime import Rng
 from tests.conftest import ROOT, tiny_classifier
 from tests.test_contract import bits, fresh_state, run
 
+pytestmark = pytest.mark.xdist_group("parallel")  # its fixtures are dear
 EXACT = ("akd", "zskt", "dfad+features+boundary+generators")
 KINDS = ("akd", "fast+features", "dfad+robust+selfsup")  # the last two ideas draw random numbers for each share apart
 STEPS = 80
