@@ -26,9 +26,14 @@ COUNTERS = ("step", "left", "seconds", "best_agreement", "bad_probes")
 
 def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if spec.kind == "adam":
-        return torch.optim.Adam(parameters, lr=at(spec.lr, 0.0), weight_decay=spec.weight_decay)
+        return torch.optim.Adam(parameters, lr=at(spec.lr, 0.0), weight_decay=spec.weight_decay, fused=True)
     return torch.optim.SGD(
-        parameters, at(spec.lr, 0.0), momentum=spec.momentum, weight_decay=spec.weight_decay, nesterov=spec.nesterov
+        parameters,
+        at(spec.lr, 0.0),
+        momentum=spec.momentum,
+        weight_decay=spec.weight_decay,
+        nesterov=spec.nesterov,
+        fused=True,
     )
 
 

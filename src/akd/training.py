@@ -31,7 +31,7 @@ def train_teacher(
         net = zoo.build(card.architecture, card.num_classes, card.input_size, **card.arguments)
         teacher = Classifier(net, card)
         steps = int(epochs * (len(labels) // BATCH))
-        optimiser = torch.optim.Adam(teacher.parameters(), lr=3e-3)
+        optimiser = torch.optim.Adam(teacher.parameters(), lr=3e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
         for step in range(steps):
             pick = torch.randint(len(labels), (BATCH,))

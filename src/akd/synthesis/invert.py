@@ -45,7 +45,7 @@ class Invert:
         return InvertState(self.images, card)
 
     def optimiser(self, module: nn.Module) -> Optimizer:
-        return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9))
+        return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9), fused=True)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         assert isinstance(module, InvertState) and optimiser is not None

@@ -71,7 +71,7 @@ class Online:
     def optimiser(self, module: nn.Module) -> Optimizer | None:
         if not self.steps:
             return None
-        return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas)
+        return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas, fused=True)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         assert isinstance(module, OnlineState)

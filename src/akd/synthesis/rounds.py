@@ -104,7 +104,7 @@ class Rounds:
         assert isinstance(module, RoundsState)
         body = [*module.generator.parameters(), *(module.label_layer.parameters() if module.label_layer else ())]
         groups = [{"params": body, "lr": self.lr}, {"params": [module.latents], "lr": self.latent_lr}]
-        return torch.optim.Adam(groups, betas=(0.5, 0.999))
+        return torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
 
     def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
         assert isinstance(module, RoundsState) and optimiser is not None
