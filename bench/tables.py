@@ -114,13 +114,30 @@ def compared(name: str, words: str) -> str:
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])
         knobs = {line["variant"]: line["knobs"] for line in lines if line["knobs"]}
         told = "; ".join(f"{name}: " + ", ".join(f"{k} {v}" for k, v in knob.items()) for name, knob in knobs.items())
-        words += f" Constants other than the method's own: {told}." if told else ""
+        told = f" Constants other than the method's own: {told}." if told else ""
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
-        text += f"\n{words} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
+        text += (
+            f"\n{words}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
+        )
         text += f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
         commits = " and ".join(dict.fromkeys(line["commit"] for line in lines))
         text += f"{conditions({**lines[-1], 'commit': commits})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
+
+
+def ceilings() -> str:
+    lines = rows("ceilings")
+    if not lines:
+        return ""
+    text = "| teacher | student | parameters | learns from real images by | steps | time | accuracy | agreement |\n"
+    text += "|---|---|---|---|---|---|---|---|\n"
+    for r in lines:
+        text += (
+            f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['student']} | {r['params']:,} | {r['by']} | {r['steps']:,} × "
+            f"{r['batch']} | {r['seconds'] / 60:.0f} min | {r['top1']:.2f} % | {r['agreement']:.2f} % |\n"
+        )
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(r["seed"] for r in lines))
+    return f"{text}\nLast state, seed {seeds}, {lines[-1]['n']:,} real test images; {conditions(lines[-1])}.\n"
 
 
 def methods() -> str:
@@ -139,6 +156,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar100-cpu": lambda: cifar100(
         "cifar100-cpu", "CIFAR-100 on a CPU, far from converged; the same `akd distill` command is the one for a GPU:"
     ),
+    "ceilings": ceilings,
     "engine": engine,
 }
 
