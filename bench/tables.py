@@ -129,7 +129,8 @@ def ceilings() -> str:
     lines = rows("ceilings")
     if not lines:
         return ""
-    text = "| teacher | student | parameters | learns from real images by | steps | time | accuracy | agreement |\n"
+    text = "What the same students reach on the real training images, by `bench/ceiling.py`:\n\n"
+    text += "| teacher | student | parameters | learns by | steps | time | accuracy | agreement |\n"
     text += "|---|---|---|---|---|---|---|---|\n"
     for r in lines:
         text += (
