@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from akd.eyes import Eyes
 from akd.ideas import IDEAS, plan_of
@@ -246,3 +247,49 @@ def test_what_claims_not_to_read_the_student_does_not(method):
         images = state.probe[:8].float() / 255
         loss, _ = eyes.weigh(Batch(images, torch.zeros(8).long()), eyes.see_teacher(images), Sight(images.new_empty(0)), 0.0)
         assert bool(loss.isfinite())
+
+
+class Waits(TorchDispatchMode):
+    """Notes every operation after which a GPU's host would have to wait: its answer, or its shape, is read back."""
+
+    READ_BACK = (
+        "_local_scalar_dense",
+        "nonzero",
+        "masked_select",
+        "_unique2",
+        "unique_",
+        "equal",
+        "bincount",
+        "is_nonzero",
+        "repeat_interleave",
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(
+            x is not None and x.dtype == torch.bool for x in (args[1] if name in ("index", "index_put_") else ())
+        )
+        if by_mask or any(name.startswith(word) for word in self.READ_BACK):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_waits_is_noticed():
+    with Waits() as waits:
+        x = torch.rand(4)
+        x.add(1).sum().item(), x[x > 0.5], torch.equal(x, x)
+    assert waits.found == ["_local_scalar_dense", "index", "equal"]
+
+
+@EACH_METHOD
+def test_no_step_waits_for_the_device(method):
+    """Between two reports the host runs ahead of a GPU: turns of the maker and steps of the student read nothing back."""
+    state = fresh_state(method)
+    with Waits() as waits:
+        for _, _ in zip(range(30), run_loop(state, Budget(steps=49)), strict=False):
+            pass
+    assert state.step > 5 and not waits.found, sorted(set(waits.found))

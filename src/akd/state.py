@@ -27,7 +27,7 @@ COUNTERS = ("step", "left", "seconds", "best_agreement", "bad_probes")
 def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if spec.kind == "adam":
         return torch.optim.Adam(parameters, lr=at(spec.lr, 0.0), weight_decay=spec.weight_decay, fused=True)
-    return torch.optim.SGD(
+    optimiser = torch.optim.SGD(
         parameters,
         at(spec.lr, 0.0),
         momentum=spec.momentum,
@@ -35,6 +35,10 @@ def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) ->
         nesterov=spec.nesterov,
         fused=True,
     )
+    # From the start, as zeros: a fused step takes no mixture of weights that have moved before and weights that have not.
+    for parameter in parameters:
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
 
 
 def floats_of(network: nn.Module | None) -> list[Tensor]:
