@@ -250,7 +250,7 @@ def test_what_claims_not_to_read_the_student_does_not(method):
 
 
 class Waits(TorchDispatchMode):
-    """Notes every operation after which a GPU's host would have to wait: its answer, or its shape, is read back."""
+    """Notes every operation after which a GPU's host would have to wait: its answer, or its shape, is read back, or it copies."""
 
     READ_BACK = (
         "_local_scalar_dense",
@@ -262,6 +262,7 @@ class Waits(TorchDispatchMode):
         "bincount",
         "is_nonzero",
         "repeat_interleave",
+        "lift_fresh",  # numbers of the host, which it copies over
     )
 
     def __init__(self):
@@ -281,8 +282,8 @@ class Waits(TorchDispatchMode):
 def test_what_waits_is_noticed():
     with Waits() as waits:
         x = torch.rand(4)
-        x.add(1).sum().item(), x[x > 0.5], torch.equal(x, x)
-    assert waits.found == ["_local_scalar_dense", "index", "equal"]
+        x.add(1).sum().item(), x[x > 0.5], torch.equal(x, x), torch.tensor(1.0)
+    assert waits.found == ["_local_scalar_dense", "index", "equal", "lift_fresh"]
 
 
 @EACH_METHOD

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.synthesis.best import BestBatch
 from akd.synthesis.maker import Batch, Judge, Made, trained_by
+from akd.synthesis.pictures import colours
 
 
 class InvertState(BestBatch):
@@ -24,7 +25,7 @@ class InvertState(BestBatch):
     def begin(self) -> None:
         """Noise of the card's mean and deviation."""
         self.restart()
-        mean, std = (self.images.new_tensor(v).view(1, -1, 1, 1) for v in (self.card.mean, self.card.std))
+        mean, std = colours(self.card, self.images.device)
         self.images.copy_((mean + std * torch.randn_like(self.images)).clamp(0, 1))
 
 

@@ -21,11 +21,16 @@ SHARED, OWN = 0.92, 0.4  # of a colour's deviation: what all channels share, wha
 
 def pictures(count: int, card: ModelCard, device: torch.device | None = None) -> Tensor:
     """[count, C, H, W] in 0..1: three quarters dead leaves with texture, one quarter clouds."""
-    mean = torch.tensor(card.mean, device=device).view(-1, 1, 1)
-    std = torch.tensor(card.std, device=device).view(-1, 1, 1)
+    mean, std = colours(card, device)
     leaves = count * 3 // 4
     drawn = torch.cat([dead_leaves(leaves, card, device), clouds(count - leaves, card, device)])
     return (mean + std * drawn).clamp(0, 1)
+
+
+def colours(card: ModelCard, device: torch.device | None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a pixel, [C, 1, 1] each; filled in on the device, since the host waits for what it copies there."""
+    mean, std = (torch.stack([torch.full((1, 1), v, device=device) for v in values]) for values in (card.mean, card.std))
+    return mean, std
 
 
 def noise(count: int, channels: int, height: int, width: int, device: torch.device | None) -> Tensor:
