@@ -250,7 +250,7 @@ def test_what_claims_not_to_read_the_student_does_not(method):
 
 
 class Waits(TorchDispatchMode):
-    """Notes every operation after which a GPU's host would have to wait: its answer, or its shape, is read back, or it copies."""
+    """Notes each operation that a GPU's host would wait for: one whose answer, or its shape, is read back, or that copies."""
 
     READ_BACK = (
         "_local_scalar_dense",
