@@ -120,7 +120,7 @@ def compared(name: str, words: str) -> str:
             f"\n{words}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
         )
         text += f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
-        commits = " and ".join(dict.fromkeys(line["commit"] for line in lines))
+        commits = ", ".join(dict.fromkeys(line["commit"] for line in lines))
         text += f"{conditions({**lines[-1], 'commit': commits})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
 
