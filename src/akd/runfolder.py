@@ -46,6 +46,14 @@ class RunFolder:
         """What a finished run left in `result.json`; {} where the run is not finished."""
         return json_object(self.path / "result.json")
 
+    def last_report(self) -> dict[str, Any]:
+        """The last line of `metrics.jsonl`, as `append_metrics` wrote it; {} where there is none, or it is half-written."""
+        try:
+            value = json.loads((self.path / "metrics.jsonl").read_text().splitlines()[-1])
+        except (OSError, IndexError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
     def config(self) -> Run:
         """The run's record. ConfigError where the folder is no run's, or one of another akd's."""
         file = self.path / "config.yaml"

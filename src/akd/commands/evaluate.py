@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from akd.console import log, out
+from akd.console import log, out, working
 from akd.errors import AkdError, ConfigError
 from akd.options import fraction, model_options, told
 
@@ -43,18 +44,23 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError("--epsilon and --images tell of an attack; give --attack pgd too")
     if options.images is not None and options.images < 1:
         raise ConfigError(f"--images {options.images} must be 1 or more")
-    model = load_model(options.model, **told(options))
-    teacher = _teacher(options)
-    device = make_runtime(options.device).device
-    test_set = load_test_set(options.data, model.card)
-    result = asdict(measure(model, test_set, teacher, device=device))
-    if options.attack:
-        epsilon = 8 / 255 if options.epsilon is None else options.epsilon
-        networks = {"model": model, **({"teacher": teacher} if teacher else {})}
-        result["attack"] = {
-            name: asdict(robustness(network, test_set, epsilon, options.images, device=device))
-            for name, network in networks.items()
-        }
+    with working("loading") as tell:
+        model = load_model(options.model, **told(options))
+        teacher = _teacher(options)
+        device = make_runtime(options.device).device
+        test_set = load_test_set(options.data, model.card)
+        result = asdict(measure(model, test_set, teacher, device=device, look=partial(tell, "asking")))
+        if options.attack:
+            epsilon = 8 / 255 if options.epsilon is None else options.epsilon
+            networks = {"model": model, **({"teacher": teacher} if teacher else {})}
+            result["attack"] = {
+                name: asdict(
+                    robustness(
+                        network, test_set, epsilon, options.images, device=device, look=partial(tell, f"attacking the {name}")
+                    )
+                )
+                for name, network in networks.items()
+            }
     if not options.json:
         out.print(evaluation_table(f"{options.model} on {options.data}", result))
         worst = sorted((v, k) for k, v in result["per_class"].items() if v is not None)[:5]

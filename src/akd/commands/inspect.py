@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from akd.console import out
+from akd.console import out, working
 from akd.errors import Refused
 from akd.options import model_options, told
 
@@ -33,8 +33,9 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.networks.models import load_model
     from akd.runtime import threads
 
-    with threads(options.threads):
-        found = inspect_teacher(load_model(options.teacher, finite=False, **told(options)), options.device)
+    with threads(options.threads), working("loading") as tell:
+        teacher = load_model(options.teacher, finite=False, **told(options))
+        found = inspect_teacher(teacher, options.device, lambda doing: tell(doing, None))
     command = distill_command(options, found)
     result = {"teacher": options.teacher, "distillable": not found.refusals, **asdict(found), "command": command}
     if not options.json:

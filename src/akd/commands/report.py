@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from akd.console import log, out
+from akd.console import out, working
 
 SUMMARY = "write what runs are and made into one HTML file that opens offline"
 
@@ -28,8 +28,9 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     if options.out.is_dir() or not options.out.parent.is_dir():  # told before the work, not after it
         raise ConfigError(f"cannot write {options.out}: name a file in a folder that is there, e.g. --out report.html")
     sources = Sources(options.data, options.teacher, options.device)
-    gathered = gather(options.runs, sources, say=lambda line: log.print(line, markup=False))
-    write_text(options.out, render(gathered))
+    with working("reading the runs") as tell:
+        gathered = gather(options.runs, sources, tell)
+        write_text(options.out, render(gathered))
     if not options.json:
         size, runs = options.out.stat().st_size / 1e6, f"{len(options.runs)} run{'s' * (len(options.runs) > 1)}"
         out.print(f"{options.out}: {runs}, {size:.1f} MB, opens offline", markup=False)
