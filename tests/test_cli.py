@@ -156,6 +156,15 @@ def test_bad_input_is_one_line_that_names_a_remedy(argv, here, monkeypatch, caps
     assert not (here / "o").exists()
 
 
+@pytest.mark.parametrize("argv", BAD, ids=" ".join)
+def test_a_script_gets_the_error_as_an_object(argv, here, monkeypatch, capsys):
+    monkeypatch.chdir(here)
+    assert main([*argv, "--json"]) in (1, 2)
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert list(said) == ["error"] and printed.err == f"akd: {said['error']}\n"
+
+
 WORDS = (
     "distill evaluate inspect design methods --attack pgd --epsilon 8/255 "
     "--teacher teacher --out o --steps 5 --budget 10% --student --method dfad --time 1s "

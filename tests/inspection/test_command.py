@@ -56,6 +56,7 @@ def test_a_broken_teacher_is_refused_and_still_described(teacher, tmp_path, caps
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert not found["distillable"] and found["broken_weights"] == ["fc.bias"] and found["command"] is None
+    assert f"akd: {found['error']}\n" == printed.err
     assert len(printed.err.strip().splitlines()) == 1 and "fc.bias" in printed.err
     assert main(["inspect", *told]) == 1
     printed = capsys.readouterr()
