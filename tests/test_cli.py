@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from akd.cli import build_parser, main
-from akd.networks.models import save_model
+from akd.networks.models import load_model, save_model
 from tests.conftest import tiny_classifier
 
 
@@ -293,3 +293,19 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(words):
         akd.stdout.close()
         said = akd.stderr.read()
     assert akd.returncode == 1 and said == ""
+
+
+def test_only_classes_below_the_whole_are_called_weak(here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    images = np.random.default_rng(0).integers(0, 255, (40, 8, 8), dtype=np.uint8)
+    with torch.no_grad():
+        sees = load_model("teacher")(torch.from_numpy(images)[:, None] / 255).argmax(1).numpy()
+    np.savez(tmp_path / "right.npz", images=images, labels=sees)
+    assert main(["evaluate", "teacher", "--data", str(tmp_path / "right.npz")]) == 0
+    assert "weakest" not in capsys.readouterr().out
+    wrong = int(sees[0])
+    labels = np.concatenate([[(wrong + 1) % 4], sees[1:]])
+    np.savez(tmp_path / "one-wrong.npz", images=images, labels=labels)
+    assert main(["evaluate", "teacher", "--data", str(tmp_path / "one-wrong.npz")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weakest")]
+    assert f" {(wrong + 1) % 4} " in line and "100.0 %" not in line

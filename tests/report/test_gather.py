@@ -170,3 +170,13 @@ def test_the_command_writes_a_page_and_prints_the_values(run_folder, data, tmp_p
     assert said["runs"][0]["measured"]["n"] == 200
     assert main(["report", str(run_folder), "--out", str(tmp_path / "nowhere" / "report.html")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_the_page_goes_into_the_folder_of_a_single_run(run_folder, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "run"]) == 0
+    assert capsys.readouterr().out.startswith("run/report.html: 1 run, ") and (run / "report.html").exists()
+    assert not (tmp_path / "report.html").exists()
+    assert main(["report", "run", str(run_folder)]) == 0
+    assert capsys.readouterr().out.startswith("report.html: 2 runs, ") and (tmp_path / "report.html").exists()

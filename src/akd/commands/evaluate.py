@@ -63,8 +63,9 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
             }
     if not options.json:
         out.print(evaluation_table(f"{options.model} on {options.data}", result))
-        worst = sorted((v, k) for k, v in result["per_class"].items() if v is not None)[:5]
-        out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in worst), markup=False)
+        weak = sorted((v, k) for k, v in result["per_class"].items() if v is not None and v < result["top1"])[:5]
+        if weak:
+            out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in weak), markup=False)
         if options.attack:
             out.print("", attack_table(result["attack"]), sep="\n")
             out.print(attack_conditions(result["attack"]["model"], result["n"]), soft_wrap=False)
