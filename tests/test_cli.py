@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 
@@ -309,3 +310,26 @@ def test_only_classes_below_the_whole_are_called_weak(here, tmp_path, capsys, mo
     assert main(["evaluate", "teacher", "--data", str(tmp_path / "one-wrong.npz")]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weakest")]
     assert f" {(wrong + 1) % 4} " in line and "100.0 %" not in line
+
+
+@pytest.mark.parametrize("command", ["watch", "report", "evaluate", "export", "dream"])
+def test_a_run_killed_at_its_start_is_told_in_one_form(command, here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    more = {"evaluate": ["--data", "digits"], "dream": ["--out", str(tmp_path / "set.parquet")]}.get(command, [])
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / ".lock").touch()
+    (run / ".config.yaml.x.akd-half-written").touch()
+    assert main([command, str(run), *more]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"akd: the run in {run} has no ") and line.endswith("the akd distill command that began it\n")
+    argv = ["distill", "--teacher", "teacher", "--budget", "60%", "--steps", "3", "--method", "dfad"]
+    assert main([*argv, "--set", "method.batch_size=8", "--print-config"]) == 0
+    (run / "config.yaml").write_text(capsys.readouterr().out)
+    if command == "watch":  # it waits for the first report
+        assert main([command, str(run), "--once"]) == 0 and "no report yet" in capsys.readouterr().out
+        return
+    assert main([command, str(run), *more]) == 2
+    words, _, remedy = capsys.readouterr().err.strip().partition("; if it was stopped, go on with it: akd ")
+    assert words.startswith(f"akd: the run in {run} has no ")
+    assert main(shlex.split(remedy)) == 0 and (run / "result.json").exists()

@@ -82,10 +82,13 @@ def test_an_unfinished_run_gives_what_there_is(run_folder, tmp_path, data):
     (values,) = gather([run], Sources(str(data))).values["runs"]
     assert values["status"] == "unfinished" and values["measured"] is None and values["synthetic"]["looks"]
     assert set(values["missing"]) == {"student"} and "akd distill --config" in values["missing"]["student"]
-    for name in ("checkpoint.pt", "metrics.jsonl", "environment.json", "data_free.json"):
+    for name in ("checkpoint.pt", "environment.json", "data_free.json"):
         (run / name).unlink()
     (values,) = gather([run], Sources()).values["runs"]
-    assert values["metrics"] == [] and "checkpoint.pt" in values["missing"]["synthetic"]
+    assert values["metrics"] and "no checkpoint yet" in values["missing"]["synthetic"]
+    (run / "metrics.jsonl").unlink()
+    with pytest.raises(ConfigError, match="no checkpoint yet; .* go on with it: akd distill"):
+        gather([run_folder, run], Sources())
 
 
 def test_a_teacher_that_is_gone_or_another_is_told(run_folder, teacher_folder, tmp_path, data):

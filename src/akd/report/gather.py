@@ -18,6 +18,7 @@ from akd.errors import AkdError, ConfigError, DataError, ModelError
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.details import details
 from akd.evaluation.metrics import Look, ask, judge
+from akd.files import lacking
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model
@@ -78,10 +79,13 @@ class Teacher:
 def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done: None) -> Gathered:
     """Everything a report on these run folders holds. What cannot be had is left None, and `missing` says why.
 
-    Raises ConfigError where a path is no run, DataError where the test set does not fit; a teacher that is gone, or is not
-    the one that a run had, only makes its report shorter.
+    Raises ConfigError where a path is no run or one of which there is nothing to tell yet, DataError where the test set does
+    not fit; a teacher that is gone, or is not the one that a run had, only makes its report shorter.
     """
     runs = [read_run(path) for path in paths]
+    for run, path in zip(runs, paths, strict=True):
+        if not run["metrics"] and not (path / "checkpoint.pt").exists():
+            raise ConfigError(lacking(path, "checkpoint"))
     _tell_apart(runs)
     here = environment(make_runtime(sources.device, "fp32"))
     gathered = Gathered(
@@ -153,9 +157,10 @@ def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher], t
 
 def _student(run: dict[str, Any]) -> Classifier:
     """The student that was handed over, or the last good one of a run that diverged."""
-    folder, path = student_folder(Path(run["path"])), run["path"]
+    path = Path(run["path"])
+    folder = student_folder(path)
     if folder is None:
-        raise ConfigError(f"no student yet; akd distill --config {path}/config.yaml --out {path} goes on with the run")
+        raise ConfigError(lacking(path, "student"))
     return load_model(str(folder), arch=run["config"].get("student"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from akd.config import from_yaml
 from akd.errors import ConfigError, did_you_mean, shortened
+from akd.files import hardly_begun, lacking
 from akd.runfolder import RunFolder, json_object
 
 NOT_LOSSES = ("step", "seconds", "progress", "probe_agreement", "probe_kl")
@@ -84,6 +85,8 @@ def _config(path: Path) -> dict[str, Any]:
         if not isinstance(config.get("teacher"), dict) or not isinstance(config.get("method"), dict):
             raise ConfigError("it names no teacher and method")
     except OSError as error:
+        if hardly_begun(path):
+            raise ConfigError(lacking(path, "checkpoint")) from error
         raise ConfigError(f"there is no run in {path}{_near(path)} (a run folder is what akd distill --out makes)") from error
     except (UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f"{file} cannot be read ({shortened(error)}); name a run folder that akd distill made") from error
