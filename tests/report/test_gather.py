@@ -87,7 +87,7 @@ def test_an_unfinished_run_gives_what_there_is(run_folder, tmp_path, data):
     (values,) = gather([run], Sources()).values["runs"]
     assert values["metrics"] and "no checkpoint yet" in values["missing"]["synthetic"]
     (run / "metrics.jsonl").unlink()
-    with pytest.raises(ConfigError, match="no checkpoint yet; .* go on with it: akd distill"):
+    with pytest.raises(ConfigError, match=r"no checkpoint yet; .* go on with it: akd distill"):
         gather([run_folder, run], Sources())
 
 
