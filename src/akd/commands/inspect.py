@@ -88,10 +88,8 @@ Row = tuple[str, str, str]
 
 
 def facts(found: Inspection) -> Iterator[Row]:
-    from akd.tables import short
-
     card = found.card
-    yield "", "network", f"{card.architecture}: {found.params:,} parameters, {short(found.macs)} multiply-adds an image"
+    yield "", "network", f"{card.architecture}: {found.params:,} parameters, {found.macs:,} multiply-adds an image"
     names = "" if card.label_names else " without names"
     yield "", "images", f"{'×'.join(map(str, card.input_size))}, {card.num_classes} classes{names}"
     yield "", "told", f"mean {numbers(card.mean)}, std {numbers(card.std)}"
