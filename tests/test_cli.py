@@ -333,3 +333,29 @@ def test_a_run_killed_at_its_start_is_told_in_one_form(command, here, tmp_path, 
     words, _, remedy = capsys.readouterr().err.strip().partition("; if it was stopped, go on with it: akd ")
     assert words.startswith(f"akd: the run in {run} has no ")
     assert main(shlex.split(remedy)) == 0 and (run / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["evaluate", "runs/quickstrt/teacher", "--data", "digits"], "did you mean 'runs/quickstart/teacher'?"),
+        (["evaluate", "runs/quickstart/techer", "--data", "digits"], "did you mean 'runs/quickstart/teacher'?"),
+        (["evaluate", "teacher", "--data", "runs/sett.npz"], "did you mean 'runs/set.npz'?"),
+        (["report", "runs/quickstrt/student"], "did you mean 'runs/quickstart/student'?"),
+        (["dream", "runs/quickstart/studnt", "--out", "o.parquet"], "did you mean 'runs/quickstart/student'?"),
+        (["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.temprature=2"], "mean 'method.temperature'?"),
+        (
+            ["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.temperature=abc"],
+            "must be a number; write method",
+        ),
+        (["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.bank=abc"], "whole number; write method.bank=8"),
+    ],
+)
+def test_a_hint_can_be_typed_as_it_stands(argv, words, here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/quickstart/teacher", "runs/quickstart/student"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "runs" / "set.npz").touch()
+    save_model(tiny_classifier(), tmp_path / "teacher")
+    assert main([*argv, *(["--out", "o"] if argv[0] == "distill" else [])]) == 2
+    assert words in capsys.readouterr().err

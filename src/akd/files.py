@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from akd.errors import AkdError, ConfigError
+from akd.errors import AkdError, ConfigError, closest
 
 HALF_WRITTEN = ".akd-half-written"
 
@@ -71,6 +71,16 @@ def lacking(run: Path, what: str) -> str:
     with_config = shlex.join(["akd", "distill", "--config", str(run / "config.yaml"), "--out", str(run)])
     command = with_config if (run / "config.yaml").exists() else "the akd distill command that began it"
     return f"the run in {run} has no {what} yet; if it was stopped, go on with it: {command}"
+
+
+def near(path: Path) -> str:
+    """ "; did you mean 'runs/first/student'?" for a path that is not there, where something of nearly its name is; else ''."""
+    with contextlib.suppress(OSError, ValueError):
+        missing = next((part for part in reversed([path, *path.parents]) if not os.path.exists(part)), path)
+        if close := closest(missing.name, (file.name for file in missing.parent.iterdir() if file != missing)):
+            whole = missing.parent / close / path.relative_to(missing)
+            return f"; did you mean {str(whole if whole.exists() else missing.parent / close)!r}?"
+    return ""
 
 
 def _umask() -> int:

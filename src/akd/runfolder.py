@@ -23,7 +23,7 @@ from torch import Tensor
 
 from akd.config import Run, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
-from akd.files import hardly_begun, lacking, one_line, remove_half_written, write_bytes, write_json, write_text
+from akd.files import hardly_begun, lacking, near, one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
@@ -60,7 +60,7 @@ class RunFolder:
         if hardly_begun(self.path):
             raise ConfigError(lacking(self.path, "checkpoint"))
         if not file.exists():
-            raise ConfigError(f"{self.path} is no run folder; give one that `akd distill --out` made")
+            raise ConfigError(f"{self.path} is no run folder{near(self.path)}; give one that `akd distill --out` made")
         with one_line(file):
             return from_dict(from_yaml(file.read_text(errors="replace")))
 
