@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from akd.cli import build_parser, main
+from akd.commands import COMMANDS
 from akd.networks.models import load_model, save_model
+from akd.options import run_of
+from akd.recipes import recipes
 from tests.conftest import tiny_classifier
 
 
@@ -179,7 +182,6 @@ words = st.sampled_from(WORDS.split(" "))
 def test_no_command_line_ends_in_a_traceback(argv):
     """Parsing alone: every list of words gives options or an error of ours."""
     from akd.errors import AkdError
-    from akd.options import run_of
 
     if "-h" in argv or "--help" in argv or "--version" in argv:
         return
@@ -274,6 +276,53 @@ def test_help_and_version(capsys):
             main(argv)
         assert ended.value.code == 0
     assert "data" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_in_examples_that_are_understood(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    told = capsys.readouterr().out
+    shown = told[told.index("examples:\n") :].splitlines()[1:]
+    assert max(map(len, shown)) <= 80
+    examples = [shlex.split(line) for line in "\n".join(shown).replace("\\\n", " ").splitlines() if line.strip()]
+    assert 1 <= len(examples) <= 2
+    for words in examples:
+        options = build_parser().parse_strictly(words[1:])
+        assert words[0] == "akd" and options.command == name
+        if name == "distill":
+            assert run_of(options).teacher.source
+
+
+def test_recipes_are_listed_and_shown_without_a_teacher(capsys):
+    assert main(["methods", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["recipes"]
+    assert list(listed) == recipes() and all(len(told) > 20 and "#" not in told for told in listed.values())
+    assert main(["methods"]) == 0
+    printed = capsys.readouterr().out
+    for name in listed:
+        assert name in printed
+        assert main(["distill", "--recipe", name, "--print-config", "--json"]) == 0
+        config = json.loads(capsys.readouterr().out)
+        assert config["teacher"]["source"] == "TEACHER" and config["time"] == 600
+    assert main(["distill", "--recipe", "cifar", "--print-config"]) == 2
+    assert ", ".join(listed) in capsys.readouterr().err
+    assert main(["distill", "--recipe", "cifar100-10pct", "--out", "o"]) == 2
+    assert "which teacher?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("widths", "told"), [("[8, 16]", True), ("[4, 8]", False)])
+def test_a_student_no_smaller_than_its_teacher_is_remarked_on(widths, told, tmp_path, capsys):
+    save_model(tiny_classifier(widths=(8, 16)), tmp_path / "teacher")
+    (tmp_path / "net_factory.py").write_text(
+        "from akd.networks.lenet import DigitsNet\n\n"
+        f"def make(num_classes=4):\n    return DigitsNet(num_classes, widths={widths})\n"
+    )
+    argv = ["distill", "--teacher", str(tmp_path / "teacher"), "--student", "net_factory:make", "--steps", "2"]
+    argv += ["--method", "dfad", "--set", "method.batch_size=8", "--out", str(tmp_path / "run"), "--json"]
+    done = subprocess.run([sys.executable, "-m", "akd", *argv], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("the student has 100 % of its teacher's parameters; --budget" in done.stderr) == told
 
 
 def test_evaluate_speaks_json(here, tmp_path, capsys, monkeypatch):

@@ -24,7 +24,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"akd {metadata.version('akd')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        sub: Parser = commands.add_parser(name, help=command.SUMMARY.replace("%", "%%"), description=command.SUMMARY)
+        examples = "examples:\n" + "".join(f"  {line}\n" for line in command.EXAMPLES.splitlines())
+        summary = command.SUMMARY
+        sub: Parser = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary, epilog=examples)
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         command.add_options(sub)
         sub.set_defaults(call=command.call, parser=sub)

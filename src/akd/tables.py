@@ -114,6 +114,13 @@ def ideas_table(ideas: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
+def recipes_table(recipes: Mapping[str, str]) -> Table:
+    table = table_of("", "recipe", "what it is for", left=2)
+    for name, told in recipes.items():
+        table.add_row(name, told)
+    return table
+
+
 def bench_table(result: Mapping[str, Any]) -> Table:
     first = result["rows"][0]
     title = f"{result['task']}: last state after {result['steps']:,} steps, n={first['n']}, teacher {_mean(result):.2f} %"

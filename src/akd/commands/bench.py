@@ -12,6 +12,9 @@ from akd.errors import ConfigError
 from akd.options import integers
 
 SUMMARY = "compare methods and ideas on a small task, over seeds, at their last state"
+EXAMPLES = """\
+akd bench akd dfad --seeds 0,1
+akd bench --ablate akd --steps 1000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

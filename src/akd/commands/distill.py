@@ -11,6 +11,11 @@ from akd.errors import ConfigError
 from akd.options import model_options, run_of
 
 SUMMARY = "distil a small student from a teacher, without data"
+EXAMPLES = """\
+akd distill --teacher runs/quickstart/teacher --budget 5% --steps 500 \\
+    --out runs/five
+akd distill --recipe cifar100-10pct --teacher teacher.pth --arch resnet34 \\
+    --mean .507,.487,.441 --std .267,.256,.276 --out runs/first"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from akd.console import out, working
 
 SUMMARY = "publish a run's synthetic images with the teacher's logits, as parquet in the Hugging Face layout"
+EXAMPLES = """\
+akd dream runs/first --out set.parquet --images 5000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

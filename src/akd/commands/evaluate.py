@@ -13,6 +13,9 @@ from akd.errors import AkdError, ConfigError
 from akd.options import fraction, model_options, told
 
 SUMMARY = "measure a model on a test set"
+EXAMPLES = """\
+akd evaluate runs/quickstart/student-10pct --data digits
+akd evaluate runs/first --data cifar100/ --attack pgd --images 1000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from akd.inspection import BatchNorms, Inspection
 
 SUMMARY = "look a teacher over before distilling: is it whole, what fits it, what will it cost"
+EXAMPLES = """\
+akd inspect runs/quickstart/teacher
+akd inspect teacher.pth --arch resnet34 --num-classes 100 \\
+    --mean .507,.487,.441 --std .267,.256,.276"""
 MARKS = {"ok": "green", "?": "yellow", "NO": "bold red"}
 
 
@@ -49,7 +53,7 @@ def distill_command(options: argparse.Namespace, found: Inspection) -> str | Non
     """The command line to begin with, one option a line; None where there is nothing to begin with."""
     if found.advice is None or found.refusals:
         return None
-    parts = [f"akd distill --teacher {shlex.quote(options.teacher)}"]
+    parts = ["akd distill", f"--teacher {shlex.quote(options.teacher)}"]
     given = {**told(options), "label_names": options.labels}
     for name, value in given.items():
         if value is not None:

@@ -9,6 +9,9 @@ from typing import Any
 from akd.console import out, working
 
 SUMMARY = "write what runs are and made into one HTML file that opens offline"
+EXAMPLES = """\
+akd report runs/first --data cifar100/
+akd report runs/first runs/second --out both.html"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
