@@ -65,7 +65,7 @@ def test_a_broken_teacher_is_refused_and_still_described(teacher, tmp_path, caps
 
 
 def test_a_long_command_keeps_to_80_columns_and_can_be_copied():
-    source = "/home/somebody/projects/classifier/checkpoints/best"
+    source = "/home/somebody/projects/classifier/checkpoints/cifar100/best-of-5"
     numbers = ["--mean", "0.50707516,0.48654887,0.44091784", "--std", "0.26733429,0.25643846,0.27615047"]
     argv = ["inspect", f"{source}.pth", "--arch", "resnet34", "--num-classes", "100", *numbers]
     options = build_parser().parse_strictly(argv)

@@ -68,6 +68,8 @@ def wrapped(parts: list[str], width: int = 76) -> str:
     """A shell command in as few lines as keep to `width` where the parts do."""
     lines = parts[:1]
     for part in parts[1:]:
+        if len(part) > width:  # a long path: on a line of its own
+            part = part.replace(" ", " \\\n    ", 1)
         if len(lines[-1]) + len(part) < width:
             lines[-1] += f" {part}"
         else:
