@@ -11,7 +11,7 @@ from akd.cli import main
 from akd.networks.models import save_model
 from tests.conftest import tiny_classifier
 
-ARGS = ["--student", "digitsnet", "--steps", "150", "--method", "dfad", "--set", "method.batch_size=8", "--json"]
+ARGS = ["--budget", "50%", "--steps", "150", "--method", "dfad", "--set", "method.batch_size=8", "--json"]
 
 
 @pytest.fixture
