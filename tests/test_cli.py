@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from akd.cli import build_parser, main
-from akd.networks.models import save_model
+from akd.commands import COMMANDS
+from akd.networks.models import load_model, save_model
+from akd.options import run_of
+from akd.recipes import recipes
 from tests.conftest import tiny_classifier
 
 
@@ -156,6 +160,15 @@ def test_bad_input_is_one_line_that_names_a_remedy(argv, here, monkeypatch, caps
     assert not (here / "o").exists()
 
 
+@pytest.mark.parametrize("argv", BAD, ids=" ".join)
+def test_a_script_gets_the_error_as_an_object(argv, here, monkeypatch, capsys):
+    monkeypatch.chdir(here)
+    assert main([*argv, "--json"]) in (1, 2)
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert list(said) == ["error"] and printed.err == f"akd: {said['error']}\n"
+
+
 WORDS = (
     "distill evaluate inspect design methods --attack pgd --epsilon 8/255 "
     "--teacher teacher --out o --steps 5 --budget 10% --student --method dfad --time 1s "
@@ -169,7 +182,6 @@ words = st.sampled_from(WORDS.split(" "))
 def test_no_command_line_ends_in_a_traceback(argv):
     """Parsing alone: every list of words gives options or an error of ours."""
     from akd.errors import AkdError
-    from akd.options import run_of
 
     if "-h" in argv or "--help" in argv or "--version" in argv:
         return
@@ -266,6 +278,53 @@ def test_help_and_version(capsys):
     assert "data" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_in_examples_that_are_understood(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    told = capsys.readouterr().out
+    shown = told[told.index("examples:\n") :].splitlines()[1:]
+    assert max(map(len, shown)) <= 80
+    examples = [shlex.split(line) for line in "\n".join(shown).replace("\\\n", " ").splitlines() if line.strip()]
+    assert 1 <= len(examples) <= 2
+    for words in examples:
+        options = build_parser().parse_strictly(words[1:])
+        assert words[0] == "akd" and options.command == name
+        if name == "distill":
+            assert run_of(options).teacher.source
+
+
+def test_recipes_are_listed_and_shown_without_a_teacher(capsys):
+    assert main(["methods", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["recipes"]
+    assert list(listed) == recipes() and all(len(told) > 20 and "#" not in told for told in listed.values())
+    assert main(["methods"]) == 0
+    printed = capsys.readouterr().out
+    for name in listed:
+        assert name in printed
+        assert main(["distill", "--recipe", name, "--print-config", "--json"]) == 0
+        config = json.loads(capsys.readouterr().out)
+        assert config["teacher"]["source"] == "TEACHER" and config["time"] == 600
+    assert main(["distill", "--recipe", "cifar", "--print-config"]) == 2
+    assert ", ".join(listed) in capsys.readouterr().err
+    assert main(["distill", "--recipe", "cifar100-10pct", "--out", "o"]) == 2
+    assert "which teacher?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("widths", "told"), [("[8, 16]", True), ("[4, 8]", False)])
+def test_a_student_no_smaller_than_its_teacher_is_remarked_on(widths, told, tmp_path, capsys):
+    save_model(tiny_classifier(widths=(8, 16)), tmp_path / "teacher")
+    (tmp_path / "net_factory.py").write_text(
+        "from akd.networks.lenet import DigitsNet\n\n"
+        f"def make(num_classes=4):\n    return DigitsNet(num_classes, widths={widths})\n"
+    )
+    argv = ["distill", "--teacher", str(tmp_path / "teacher"), "--student", "net_factory:make", "--steps", "2"]
+    argv += ["--method", "dfad", "--set", "method.batch_size=8", "--out", str(tmp_path / "run"), "--json"]
+    done = subprocess.run([sys.executable, "-m", "akd", *argv], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("the student has 100 % of its teacher's parameters; --budget" in done.stderr) == told
+
+
 def test_evaluate_speaks_json(here, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(here)
     rng = np.random.default_rng(0)
@@ -284,3 +343,68 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(words):
         akd.stdout.close()
         said = akd.stderr.read()
     assert akd.returncode == 1 and said == ""
+
+
+def test_only_classes_below_the_whole_are_called_weak(here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    images = np.random.default_rng(0).integers(0, 255, (40, 8, 8), dtype=np.uint8)
+    with torch.no_grad():
+        sees = load_model("teacher")(torch.from_numpy(images)[:, None] / 255).argmax(1).numpy()
+    np.savez(tmp_path / "right.npz", images=images, labels=sees)
+    assert main(["evaluate", "teacher", "--data", str(tmp_path / "right.npz")]) == 0
+    assert "weakest" not in capsys.readouterr().out
+    wrong = int(sees[0])
+    labels = np.concatenate([[(wrong + 1) % 4], sees[1:]])
+    np.savez(tmp_path / "one-wrong.npz", images=images, labels=labels)
+    assert main(["evaluate", "teacher", "--data", str(tmp_path / "one-wrong.npz")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weakest")]
+    assert f" {(wrong + 1) % 4} " in line and "100.0 %" not in line
+
+
+@pytest.mark.parametrize("command", ["watch", "report", "evaluate", "export", "dream"])
+def test_a_run_killed_at_its_start_is_told_in_one_form(command, here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    more = {"evaluate": ["--data", "digits"], "dream": ["--out", str(tmp_path / "set.parquet")]}.get(command, [])
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / ".lock").touch()
+    (run / ".config.yaml.x.akd-half-written").touch()
+    assert main([command, str(run), *more]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"akd: the run in {run} has no ") and line.endswith("the akd distill command that began it\n")
+    argv = ["distill", "--teacher", "teacher", "--budget", "60%", "--steps", "3", "--method", "dfad"]
+    assert main([*argv, "--set", "method.batch_size=8", "--print-config"]) == 0
+    (run / "config.yaml").write_text(capsys.readouterr().out)
+    if command == "watch":  # it waits for the first report
+        assert main([command, str(run), "--once"]) == 0 and "no report yet" in capsys.readouterr().out
+        return
+    assert main([command, str(run), *more]) == 2
+    words, _, remedy = capsys.readouterr().err.strip().partition("; if it was stopped, go on with it: akd ")
+    assert words.startswith(f"akd: the run in {run} has no ")
+    assert main(shlex.split(remedy)) == 0 and (run / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["evaluate", "runs/quickstrt/teacher", "--data", "digits"], "did you mean 'runs/quickstart/teacher'?"),
+        (["evaluate", "runs/quickstart/techer", "--data", "digits"], "did you mean 'runs/quickstart/teacher'?"),
+        (["evaluate", "teacher", "--data", "runs/sett.npz"], "did you mean 'runs/set.npz'?"),
+        (["report", "runs/quickstrt/student"], "did you mean 'runs/quickstart/student'?"),
+        (["dream", "runs/quickstart/studnt", "--out", "o.parquet"], "did you mean 'runs/quickstart/student'?"),
+        (["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.temprature=2"], "mean 'method.temperature'?"),
+        (
+            ["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.temperature=abc"],
+            "must be a number; write method",
+        ),
+        (["distill", "--teacher", "teacher", "--steps", "5", "--set", "method.bank=abc"], "whole number; write method.bank=8"),
+    ],
+)
+def test_a_hint_can_be_typed_as_it_stands(argv, words, here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/quickstart/teacher", "runs/quickstart/student"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "runs" / "set.npz").touch()
+    save_model(tiny_classifier(), tmp_path / "teacher")
+    assert main([*argv, *(["--out", "o"] if argv[0] == "distill" else [])]) == 2
+    assert words in capsys.readouterr().err

@@ -187,11 +187,13 @@ def dream(
     seed: int = 0,
     teacher: Classifier | str | Path | None = None,
     device: str = "auto",
+    look: Callable[[str, float], None] = lambda doing, done: None,
 ) -> dict[str, Any]:
     """Write `images` synthetic images of `run` with its teacher's logits into the parquet file `out`, and a card beside it.
 
     They come from the run's bank, and where that lacks a class from its maker, as evenly by class (as the teacher sees them)
-    as these allow. teacher: by default as the run's config names it. Returns what came of it, ready for JSON.
+    as these allow. teacher: by default as the run's config names it. look: is told what is being done and how much of it is,
+    in 0..1. Returns what came of it, ready for JSON.
     Raises AkdError where the run cannot give so many.
     """
     from akd.delivery.dream import card_file, dream_card, dreamt
@@ -202,7 +204,7 @@ def dream(
         raise ConfigError(f"--out {file} must end in .parquet; try --out {file / 'set.parquet'}")
     card = card_file(file)
     network = teacher if isinstance(teacher, Classifier) else teacher_of(folder, None if teacher is None else str(teacher))
-    found = dreamt(folder.path, network, images, seed, runtime)
+    found = dreamt(folder.path, network, images, seed, runtime, look)
     write_parquet(file, found.images, found.labels, found.logits, found.names)
     write_text(card, dream_card(file.name, found, folder, network, environment(runtime)))
     sources = {"bank": found.from_bank, "maker": images - found.from_bank}

@@ -113,13 +113,13 @@ def run_bench(
     steps: int | None = None,
     data: str | None = None,
     at_once: int = 1,
-    look: Callable[[int, int], None] = lambda done, cells: None,
+    look: Callable[[str, float], None] = lambda doing, done: None,
 ) -> dict[str, Any]:
     """Run what is not run yet under `out`, measure every cell at its last state; a JSON-ready dict of cells and rows.
 
     variants: METHOD or METHOD+IDEA+…; None: every method that fits the task. Each seed has one teacher, shared by all variants,
-    so that variants are compared seed by seed. `look` is told
-    how many of how many cells are done.
+    so that variants are compared seed by seed. `look` is
+    told what is being done and how much of it is, in 0..1.
     """
     if task_name not in TASKS:
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
@@ -132,8 +132,18 @@ def run_bench(
     jobs = [_job(task, variant, seed, path, steps or task.steps) for (variant, seed), path in zip(cells, paths, strict=True)]
     _claim(out, task_name)
     set_threads(1)
-    teachers = {seed: _teacher(task, data, seed, out / f"seed-{seed}" / "teacher") for seed in seeds}
-    run_together(jobs, at_once, lambda: look(sum((path / "result.json").exists() for path in paths), len(paths)))
+    teachers = {}
+    for i, seed in enumerate(seeds):
+        look(f"training teacher {i + 1} of {len(seeds)}", i / len(seeds))
+        teachers[seed] = _teacher(task, data, seed, out / f"seed-{seed}" / "teacher")
+
+    def looked() -> None:
+        finished = sum((path / "result.json").exists() for path in paths)
+        done = sum(RunFolder(path).last_report().get("progress", 0.0) for path in paths)
+        look(f"{finished} of {len(paths)} runs done", done / len(paths))
+
+    run_together(jobs, at_once, looked)
+    look("measuring", 1.0)
     test = load_test_set(task_name if data is None else data, teachers[seeds[0]].card)
     measured = [
         {**_measured(variant, seed, path, teachers[seed], test), "knobs": task.knobs_of(variant)}

@@ -9,19 +9,20 @@ from akd.ideas.progressive import maximised
 from akd.methods import METHODS, Method
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Terms, wanted
+from akd.recipes import described
 
 EXAMPLE = ModelCard("any", 10, (0.5,) * 3, (0.25,) * 3, (3, 32, 32))
 NEEDS = {"bn": "BatchNorm", "feature": "last feature", "stages": "feature maps", "layers": "convolutions"}
 
 
 def catalogue() -> dict[str, Any]:
-    """{"methods": {name: {...}}, "ideas": {name: {...}}}, JSON-ready.
+    """{"methods": {name: {...}}, "ideas": {name: {...}}, "recipes": {name: what it is for}}, JSON-ready.
 
     image, student: the names of the losses that count, "-" before those that are maximised; passes_per_image: forward and
     backward passes through the teacher that a new image costs; steps_per_turn: student steps for each turn of the maker.
     """
     ideas = {name: {"summary": _summary(idea), "paper": idea.paper} for name, idea in IDEAS.items()}
-    return {"methods": {name: _told(method) for name, method in METHODS.items()}, "ideas": ideas}
+    return {"methods": {name: _told(method) for name, method in METHODS.items()}, "ideas": ideas, "recipes": described()}
 
 
 def _told(method: type[Method]) -> dict[str, Any]:

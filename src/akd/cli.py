@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib import metadata
@@ -25,59 +24,59 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"akd {metadata.version('akd')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        sub: Parser = commands.add_parser(name, help=command.SUMMARY.replace("%", "%%"), description=command.SUMMARY)
+        examples = "examples:\n" + "".join(f"  {line}\n" for line in command.EXAMPLES.splitlines())
+        summary = command.SUMMARY
+        sub: Parser = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary, epilog=examples)
         sub.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         command.add_options(sub)
         sub.set_defaults(call=command.call, parser=sub)
     return parser
 
 
-def _answer(options: Namespace) -> tuple[dict[str, Any], Refused | None]:
-    """The command's result; with the refusal where the answer is no."""
-    try:
-        return options.call(options), None
-    except Refused as error:
-        return error.result, error
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    here = place()
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = build_parser().parse_strictly(sys.argv[1:] if argv is None else argv)
+        return _carried_out(arguments)
+    except BrokenPipeError:  # the reader of our output went away; keep Python's exit from complaining again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _carried_out(arguments: list[str]) -> int:
+    """The exit code, all words said: a failure's in a line on stderr and, with --json, as {"error": ...} on stdout."""
+    here, result, spoken = place(), dict[str, Any](), True
+    first = here.local_rank == 0
+    try:
+        options = build_parser().parse_strictly(arguments)
         if here.size > 1 and options.command != "distill":
             raise ConfigError(
                 f"only akd distill is shared among processes; start akd {options.command} alone, without torchrun"
             )
         # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
-            result, refused = _answer(options)
-        if options.json and here.rank == 0:
-            print(json.dumps(result))
-        sys.stdout.flush()
-        if refused:
-            raise refused
+            result = options.call(options)
+        words, code = "", 0
+    except BrokenPipeError:
+        raise
     except AkdError as error:
-        if not error.alike or here.local_rank == 0:
-            print(f"akd: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
+        result = error.result if isinstance(error, Refused) else {}
+        words, code, spoken = " ".join(str(error).split()), error.exit_code, first or not error.alike
     except KeyboardInterrupt:
-        if here.local_rank == 0:
-            print("akd: interrupted; start the same command again to go on", file=sys.stderr)
-        return 130
+        words, code, spoken = "interrupted; start the same command again to go on", 130, first
     except SystemExit as error:
         if error.code in (0, None):  # --help, --version
             raise
-        print("akd: the user's own code asked to exit; look into the factory that was named", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output went away; keep Python's exit from complaining again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        words, code = "the user's own code asked to exit; look into the factory that was named", 1
     except Exception as error:
         if os.environ.get("AKD_TRACEBACK"):
             raise
-        print(f"akd: unexpected {brief(error)}; set AKD_TRACEBACK=1 to see where", file=sys.stderr)
-        return 1
-    return 0
+        words, code = f"unexpected {brief(error)}; set AKD_TRACEBACK=1 to see where", 1
+    if "--json" in arguments and here.rank == 0:
+        print(json.dumps({**result, "error": words} if words else result))
+    sys.stdout.flush()
+    if words and spoken:
+        print(f"akd: {words}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

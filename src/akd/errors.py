@@ -52,10 +52,15 @@ class Diverged(AkdError):
     alike = True
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'dfad'?" where something known is close to `word`, else ''."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """What of `known` is close to `word`, if anything is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], where: str = "") -> str:
+    """ "; did you mean 'dfad'?" where something known is close to `word`, else ''; `where`: what stands before both."""
+    close = closest(word, known)
+    return f"; did you mean {where + close!r}?" if close else ""
 
 
 def shortened(value: object, limit: int = 80) -> str:

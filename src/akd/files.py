@@ -6,12 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from akd.errors import AkdError, ConfigError
+from akd.errors import AkdError, ConfigError, closest
 
 HALF_WRITTEN = ".akd-half-written"
 
@@ -58,6 +59,28 @@ def remove_half_written(*folders: Path) -> None:
     for folder in folders:
         for stale in folder.glob(f".*{HALF_WRITTEN}"):
             stale.unlink(missing_ok=True)
+
+
+def hardly_begun(folder: Path) -> bool:
+    """Whether this is the folder of a run that was killed before it wrote anything down: there is a lock and no more."""
+    return (folder / ".lock").exists() and all(file.name.startswith(".") for file in folder.iterdir())
+
+
+def lacking(run: Path, what: str) -> str:
+    """That the run in the folder `run` has not come so far as to have `what`, and what to do about it."""
+    with_config = shlex.join(["akd", "distill", "--config", str(run / "config.yaml"), "--out", str(run)])
+    command = with_config if (run / "config.yaml").exists() else "the akd distill command that began it"
+    return f"the run in {run} has no {what} yet; if it was stopped, go on with it: {command}"
+
+
+def near(path: Path) -> str:
+    """ "; did you mean 'runs/first/student'?" for a path that is not there, where something of nearly its name is; else ''."""
+    with contextlib.suppress(OSError, ValueError):
+        missing = next((part for part in reversed([path, *path.parents]) if not os.path.exists(part)), path)
+        if close := closest(missing.name, (file.name for file in missing.parent.iterdir() if file != missing)):
+            whole = missing.parent / close / path.relative_to(missing)
+            return f"; did you mean {str(whole if whole.exists() else missing.parent / close)!r}?"
+    return ""
 
 
 def _umask() -> int:

@@ -113,6 +113,8 @@ def run_of(options: argparse.Namespace) -> Any:
             values[name] = getattr(options, name)
     for assignment in options.set:
         set_dotted(values, assignment)
+    if "teacher" not in values and options.print_config:
+        values["teacher"] = {"source": "TEACHER"}  # a place to fill in
     if "teacher" not in values:
         raise ConfigError("which teacher? give --teacher FILE|FOLDER|package.module:factory|hf-hub:owner/repo")
     if values.get("budget") is None and values.get("student") is None:

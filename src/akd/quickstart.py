@@ -65,11 +65,8 @@ def _job(teacher: Path, budget: str, out: Path, seed: int) -> Job:
 
 
 def _progress(run: Path) -> tuple[float, str]:
-    try:
-        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        return last["progress"], f"agreement on synthetic probe {last['probe_agreement']:.0f} %"
-    except (OSError, IndexError, ValueError, KeyError):
-        return 0.0, "starting"
+    last = RunFolder(run).last_report()
+    return (last["progress"], f"agreement on synthetic probe {last['probe_agreement']:.0f} %") if last else (0.0, "starting")
 
 
 def distil_students(teacher: Path, out: Path, seed: int, watch: Watch) -> list[Path]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from akd.config import Run, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
-from akd.files import one_line, remove_half_written, write_bytes, write_json, write_text
+from akd.files import hardly_begun, lacking, near, one_line, remove_half_written, write_bytes, write_json, write_text
 from akd.loop import Report
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
@@ -46,11 +46,21 @@ class RunFolder:
         """What a finished run left in `result.json`; {} where the run is not finished."""
         return json_object(self.path / "result.json")
 
+    def last_report(self) -> dict[str, Any]:
+        """The last line of `metrics.jsonl`, as `append_metrics` wrote it; {} where there is none, or it is half-written."""
+        try:
+            value = json.loads((self.path / "metrics.jsonl").read_text().splitlines()[-1])
+        except (OSError, IndexError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
     def config(self) -> Run:
         """The run's record. ConfigError where the folder is no run's, or one of another akd's."""
         file = self.path / "config.yaml"
+        if hardly_begun(self.path):
+            raise ConfigError(lacking(self.path, "checkpoint"))
         if not file.exists():
-            raise ConfigError(f"{self.path} is no run folder; give one that `akd distill --out` made")
+            raise ConfigError(f"{self.path} is no run folder{near(self.path)}; give one that `akd distill --out` made")
         with one_line(file):
             return from_dict(from_yaml(file.read_text(errors="replace")))
 

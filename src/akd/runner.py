@@ -108,6 +108,8 @@ def execute(
         runtime = make_runtime(run.device, run.precision, min(teacher.card.input_size[1:]), group)
         teacher = runtime.place(teacher)
         student = make_student(run, teacher)
+        if (ratio := parameters(student) / parameters(teacher)) >= 1:
+            say(f"the student has {100 * ratio:.0f} % of its teacher's parameters; --budget 10% designs a smaller one")
         plan = plan_of(run.method, run.ideas, teacher.card)
         check_divides(plan.batch_size, group)
         state = State(plan, teacher, student, runtime, run.seed)

@@ -10,6 +10,13 @@ from typing import Any
 
 from akd.errors import ConfigError, did_you_mean
 
+FORMS = {
+    int: ("a whole number", "8"),
+    float: ("a number", "0.5"),
+    bool: ("true or false", "true"),
+    str: ("a word", "name"),
+}  # what is expected, and an example
+
 
 def build(cls: type[Any], values: Any, where: str) -> Any:
     """The dataclass `cls` made of `values`; ConfigError names what does not fit, under `where` ("method."), and a near one."""
@@ -20,7 +27,7 @@ def build(cls: type[Any], values: Any, where: str) -> Any:
     for key in values:
         if key not in fields:
             known = ", ".join(fields)
-            raise ConfigError(f"unknown option {where}{key}{did_you_mean(str(key), fields)}; known here: {known}")
+            raise ConfigError(f"unknown option {where}{key}{did_you_mean(str(key), fields, where)}; known here: {known}")
     for key, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and key not in values:
@@ -50,11 +57,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if inner[-1] is Ellipsis:
             return tuple(_convert(inner[0], item, where) for item in value)
         if len(value) != len(inner):
-            raise ConfigError(f"{where}={value!r} must have {len(inner)} values")
+            raise ConfigError(f"{where}={value!r} must have {len(inner)} values; write [{', '.join('abcdefgh'[: len(inner)])}]")
         return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
     if origin is dict:
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}={value!r} must be a mapping")
+            raise ConfigError(f"{where}={value!r} must be a mapping; write {{name: value}}")
         return value
     if dataclasses.is_dataclass(kind):
         return value if isinstance(value, typing.cast(type, kind)) else build(typing.cast(type, kind), value, where + ".")
@@ -64,7 +71,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 def _scalar(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         if kind is float and value != value:
-            raise ConfigError(f"{where}={value!r} is not a number")
+            raise ConfigError(f"{where}={value!r} is not a number; write {where}=0.5")
         return value
     if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         try:
@@ -73,7 +80,8 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
             pass
     if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise ConfigError(f"{where}={value!r} must be {kind.__name__}")
+    what, example = FORMS.get(kind, (kind.__name__, "..."))
+    raise ConfigError(f"{where}={value!r} must be {what}; write {where}={example}")
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:

@@ -31,16 +31,8 @@ def table_of(title: str, *columns: str, left: int = 1) -> Table:
     """A table without lines, so that it fits 80 columns; the first `left` columns are words, the rest numbers."""
     table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0), title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left)
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     return table
-
-
-def short(count: int) -> str:
-    """2133604 -> '2.134M'."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.4g}{unit}"
-    return str(count)
 
 
 def quickstart_table(result: Mapping[str, Any]) -> Table:
@@ -49,7 +41,8 @@ def quickstart_table(result: Mapping[str, Any]) -> Table:
     for name, row in [("teacher", result["teacher"]), *((f"student {s['budget']}", s) for s in result["students"])]:
         agreement = f"{row['agreement']:.1f} %" if "agreement" in row else ""
         share, accuracy = f"{100 * row['ratio']:.1f} %", f"{row['accuracy']:.1f} %"
-        table.add_row(name, short(row["params"]), share, short(row["macs"]), accuracy, agreement, f"{row['seconds']:.0f}")
+        sizes = f"{row['params']:,}", share, f"{row['macs']:,}"
+        table.add_row(name, *sizes, accuracy, agreement, f"{row['seconds']:.0f}")
     return table
 
 
@@ -96,9 +89,9 @@ def attack_conditions(how: Mapping[str, Any], test_images: int) -> str:
 
 
 def design_table(title: str, found: Design) -> Table:
-    table = table_of(title, "", "network", "widths", "depth", "params", "of teacher", "MACs", "ms", left=3)
+    table = table_of(title, "", "network", "widths", "depth", "params", "ratio", "MACs", "ms", left=3)
     for c in found.candidates:
-        sizes = short(c.params), f"{100 * c.ratio:.2f} %", short(c.macs), f"{c.latency_ms:.2f}"
+        sizes = f"{c.params:,}", f"{100 * c.ratio:.2f} %", f"{c.macs:,}", f"{c.latency_ms:.3g}"
         table.add_row("*" if c == found.chosen else "", c.architecture, c.width, str(c.depth), *sizes)
     return table
 
@@ -118,6 +111,13 @@ def ideas_table(ideas: Mapping[str, Mapping[str, Any]]) -> Table:
     table.columns[1].no_wrap = False
     for name, told in ideas.items():
         table.add_row(name, f"{told['summary']} ({told['paper']})")
+    return table
+
+
+def recipes_table(recipes: Mapping[str, str]) -> Table:
+    table = table_of("", "recipe", "what it is for", left=2)
+    for name, told in recipes.items():
+        table.add_row(name, told)
     return table
 
 

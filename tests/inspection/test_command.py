@@ -5,12 +5,13 @@ import os
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from akd.cli import main
-from akd.commands.inspect import duration, wrapped
+from akd.cli import build_parser, main
+from akd.commands.inspect import distill_command, duration, wrapped
 from akd.networks.models import load_model, save_model
 from tests.conftest import tiny_classifier
 
@@ -56,10 +57,24 @@ def test_a_broken_teacher_is_refused_and_still_described(teacher, tmp_path, caps
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert not found["distillable"] and found["broken_weights"] == ["fc.bias"] and found["command"] is None
+    assert f"akd: {found['error']}\n" == printed.err
     assert len(printed.err.strip().splitlines()) == 1 and "fc.bias" in printed.err
     assert main(["inspect", *told]) == 1
     printed = capsys.readouterr()
     assert "NaN or infinity in 1 tensor" in printed.out and "broken_factory:make cannot be distilled" in printed.err
+
+
+def test_a_long_command_keeps_to_80_columns_and_can_be_copied():
+    source = "/home/somebody/projects/classifier/checkpoints/cifar100/best-of-5"
+    numbers = ["--mean", "0.50707516,0.48654887,0.44091784", "--std", "0.26733429,0.25643846,0.27615047"]
+    argv = ["inspect", f"{source}.pth", "--arch", "resnet34", "--num-classes", "100", *numbers]
+    options = build_parser().parse_strictly(argv)
+    advice = SimpleNamespace(method="akd", budget="10%", steps=100_000)
+    told = distill_command(options, SimpleNamespace(advice=advice, refusals=()))
+    assert max(map(len, told.splitlines())) <= 80
+    words = shlex.split(told.replace("\\\n", ""))
+    again = build_parser().parse_strictly(words[1:])
+    assert again.teacher == [f"{source}.pth"] and again.steps == 100_000 and again.num_classes == 100
 
 
 def test_small_words():

@@ -13,6 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from akd.cli import main
 from akd.errors import ConfigError
 from akd.networks import design, measure
 from akd.networks.classifier import Classifier, ModelCard
@@ -274,3 +275,16 @@ def test_any_text_is_a_budget_or_one_clear_line(text):
     else:
         told = ""
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "teacher", [["--arch", "resnet34", "--num-classes", "100"], ["--arch", "resnet110", "--num-classes", "10"]]
+)
+def test_the_table_fits_80_columns_and_counts_are_whole(teacher, capsys):
+    assert main(["design", *teacher, "--budget", "10%", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["design", *teacher, "--budget", "10%"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    for candidate in found["candidates"]:
+        assert any(f" {candidate['params']:,} " in line and f" {candidate['macs']:,} " in line for line in lines)

@@ -407,7 +407,8 @@ def test_a_source_that_leads_nowhere(source: str, told: str, tmp_path: Path, mon
 
 
 def test_a_near_miss_of_a_file_is_offered(resnet20: Path) -> None:
-    assert "did you mean 'r.pth'" in refused(resnet20.with_name("r.pt"))
+    near = resnet20.with_name("r.pt")
+    assert f"did you mean '{near}h'" in refused(near)
 
 
 def test_architecture_only_is_for_measuring() -> None:

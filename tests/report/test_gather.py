@@ -82,10 +82,13 @@ def test_an_unfinished_run_gives_what_there_is(run_folder, tmp_path, data):
     (values,) = gather([run], Sources(str(data))).values["runs"]
     assert values["status"] == "unfinished" and values["measured"] is None and values["synthetic"]["looks"]
     assert set(values["missing"]) == {"student"} and "akd distill --config" in values["missing"]["student"]
-    for name in ("checkpoint.pt", "metrics.jsonl", "environment.json", "data_free.json"):
+    for name in ("checkpoint.pt", "environment.json", "data_free.json"):
         (run / name).unlink()
     (values,) = gather([run], Sources()).values["runs"]
-    assert values["metrics"] == [] and "checkpoint.pt" in values["missing"]["synthetic"]
+    assert values["metrics"] and "no checkpoint yet" in values["missing"]["synthetic"]
+    (run / "metrics.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"no checkpoint yet; .* go on with it: akd distill"):
+        gather([run_folder, run], Sources())
 
 
 def test_a_teacher_that_is_gone_or_another_is_told(run_folder, teacher_folder, tmp_path, data):
@@ -170,3 +173,13 @@ def test_the_command_writes_a_page_and_prints_the_values(run_folder, data, tmp_p
     assert said["runs"][0]["measured"]["n"] == 200
     assert main(["report", str(run_folder), "--out", str(tmp_path / "nowhere" / "report.html")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_the_page_goes_into_the_folder_of_a_single_run(run_folder, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "run"]) == 0
+    assert capsys.readouterr().out.startswith("run/report.html: 1 run, ") and (run / "report.html").exists()
+    assert not (tmp_path / "report.html").exists()
+    assert main(["report", "run", str(run_folder)]) == 0
+    assert capsys.readouterr().out.startswith("report.html: 2 runs, ") and (tmp_path / "report.html").exists()

@@ -99,9 +99,10 @@ def test_what_there_is_of_an_unfinished_run(run_folder, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(run_folder / "config.yaml", run)
+    (run / "metrics.jsonl").write_text((run_folder / "metrics.jsonl").read_text().splitlines()[0])
     text = render(gather([run], Sources()))
     assert_self_contained(Page(text))
-    assert "Not finished" in text and "no report yet" in text
+    assert "Not finished" in text and "of its budget" in text
     for name in ("metrics.jsonl", "checkpoint.pt", "environment.json"):
         shutil.copy(run_folder / name, run)
     more = render(gather([run, run_folder], Sources()))
@@ -138,6 +139,29 @@ def test_findings_tell_what_is_wrong_first(gathered):
     assert dirty[0].level == "bad" and dirty[0].title == "Files that want a look"
     collapsed = {**run, "synthetic": {**run["synthetic"], "collapse": ["the teacher sees one class"]}}
     assert any(one.title == "Mode collapse" and one.level == "warn" for one in findings(collapsed))
+
+
+@pytest.mark.parametrize(
+    ("agreements", "title"),
+    [
+        ([30.0], "Too early to judge"),
+        ([40.0, 60.0, 90.0], "Too early to judge"),
+        ([60.0, 66.0, 70.0, 71.0], "Too early to judge"),
+        ([20.0, 24.0, 25.0, 26.0], "The student hardly follows its teacher"),
+        ([40.0, 70.0, 71.0, 72.0], None),
+    ],
+)
+def test_a_student_that_knows_too_little_is_told_before_all_that_is_good(gathered, agreements, title):
+    (run,) = gathered.values["runs"]
+    metrics = [{**run["metrics"][-1], "probe_agreement": agreement} for agreement in agreements]
+    found = findings({**run, "metrics": metrics})
+    titles = [one.title for one in found]
+    if title is None:
+        assert not {"Too early to judge", "The student hardly follows its teacher"} & set(titles)
+    else:
+        assert (found[0].title, found[0].level) == (title, "warn") and f"{agreements[-1]:.0f} %" in found[0].text
+    unfinished = findings({**run, "metrics": metrics, "status": "unfinished"})
+    assert "Too early to judge" not in [one.title for one in unfinished]
 
 
 def test_still_learning_is_told_where_the_probe_says_so(gathered):

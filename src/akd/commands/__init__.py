@@ -1,4 +1,4 @@
-"""The commands by name. A new one is a file here (`SUMMARY`, `add_options`, `call`) and a line in this table."""
+"""The commands by name. A new one is a file here (`SUMMARY`, `EXAMPLES`, `add_options`, `call`) and a line in this table."""
 
 from types import ModuleType
 

@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from akd.console import log, out
+from akd.console import out, working
 from akd.errors import ConfigError
 from akd.options import integers
 
 SUMMARY = "compare methods and ideas on a small task, over seeds, at their last state"
+EXAMPLES = """\
+akd bench akd dfad --seeds 0,1
+akd bench --ablate akd --steps 1000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +37,7 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     if options.jobs < 1 or (options.steps is not None and options.steps < 1):
         raise ConfigError("--jobs and --steps must be 1 or more")
     variants = ablation(options.ablate) if options.ablate else options.variants
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    with Progress(*columns, TimeElapsedColumn(), console=log, disable=not log.is_terminal) as bar:
-        work = bar.add_task("runs", total=0)
+    with working("training the teachers") as tell:
         result = run_bench(
             options.task,
             variants,
@@ -47,7 +46,7 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
             steps=options.steps,
             data=options.data,
             at_once=options.jobs,
-            look=lambda done, cells: bar.update(work, completed=done, total=cells),
+            look=tell,
         )
     if not options.json:
         out.print(bench_table(result))

@@ -11,6 +11,9 @@ from akd.errors import ConfigError
 from akd.options import model_options, told
 
 SUMMARY = "find the student architectures that fit a budget"
+EXAMPLES = """\
+akd design --teacher runs/quickstart/teacher --budget 20%
+akd design --arch resnet34 --num-classes 100 --budget 100MMACs"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from akd.console import Seldom, log, out
+from akd.console import log, out, working
 from akd.errors import ConfigError
 from akd.options import model_options, run_of
 
 SUMMARY = "distil a small student from a teacher, without data"
+EXAMPLES = """\
+akd distill --teacher runs/quickstart/teacher --budget 5% --steps 500 \\
+    --out runs/five
+akd distill --recipe cifar100-10pct --teacher teacher.pth --arch resnet34 \\
+    --mean .507,.487,.441 --std .267,.256,.276 --out runs/first"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +58,11 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         return to_dict(run)
     if options.out is None:
         raise ConfigError("where to? give --out DIR for the run folder")
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True, disable=not log.is_terminal) as bar:
-        task, line = bar.add_task("starting", total=1.0), Seldom()
+    with working("starting") as tell:
 
         def watch(report: Any) -> None:
             text = f"step {report.step}  loss {report.losses['student']:.3f}  probe agreement {report.agreement:.1f} %"
-            bar.update(task, completed=report.progress, description=text)
-            line.say(f"{100 * report.progress:.0f} %  {text}")
+            tell(text, report.progress)
 
         outcome = execute(
             run,

@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from akd.console import log, out
+from akd.console import out, working
 
 SUMMARY = "publish a run's synthetic images with the teacher's logits, as parquet in the Hugging Face layout"
+EXAMPLES = """\
+akd dream runs/first --out set.parquet --images 5000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.api import dream
 
-    with log.status("asking the teacher"):
+    with working("asking the teacher") as tell:
         done = dream(
             options.run,
             options.out,
@@ -33,6 +35,7 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
             seed=options.seed,
             teacher=options.teacher,
             device=options.device,
+            look=tell,
         )
     if not options.json:
         counts, sources = done["classes"].values(), done["sources"]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from akd.console import log, out
+from akd.console import log, out, working
 from akd.errors import AkdError, ConfigError
 from akd.options import fraction, model_options, told
 
 SUMMARY = "measure a model on a test set"
+EXAMPLES = """\
+akd evaluate runs/quickstart/student-10pct --data digits
+akd evaluate runs/first --data cifar100/ --attack pgd --images 1000"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,22 +47,28 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError("--epsilon and --images tell of an attack; give --attack pgd too")
     if options.images is not None and options.images < 1:
         raise ConfigError(f"--images {options.images} must be 1 or more")
-    model = load_model(options.model, **told(options))
-    teacher = _teacher(options)
-    device = make_runtime(options.device).device
-    test_set = load_test_set(options.data, model.card)
-    result = asdict(measure(model, test_set, teacher, device=device))
-    if options.attack:
-        epsilon = 8 / 255 if options.epsilon is None else options.epsilon
-        networks = {"model": model, **({"teacher": teacher} if teacher else {})}
-        result["attack"] = {
-            name: asdict(robustness(network, test_set, epsilon, options.images, device=device))
-            for name, network in networks.items()
-        }
+    with working("loading") as tell:
+        model = load_model(options.model, **told(options))
+        teacher = _teacher(options)
+        device = make_runtime(options.device).device
+        test_set = load_test_set(options.data, model.card)
+        result = asdict(measure(model, test_set, teacher, device=device, look=partial(tell, "asking")))
+        if options.attack:
+            epsilon = 8 / 255 if options.epsilon is None else options.epsilon
+            networks = {"model": model, **({"teacher": teacher} if teacher else {})}
+            result["attack"] = {
+                name: asdict(
+                    robustness(
+                        network, test_set, epsilon, options.images, device=device, look=partial(tell, f"attacking the {name}")
+                    )
+                )
+                for name, network in networks.items()
+            }
     if not options.json:
         out.print(evaluation_table(f"{options.model} on {options.data}", result))
-        worst = sorted((v, k) for k, v in result["per_class"].items() if v is not None)[:5]
-        out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in worst), markup=False)
+        weak = sorted((v, k) for k, v in result["per_class"].items() if v is not None and v < result["top1"])[:5]
+        if weak:
+            out.print("weakest classes: " + ", ".join(f"{name} {value:.1f} %" for value, name in weak), markup=False)
         if options.attack:
             out.print("", attack_table(result["attack"]), sep="\n")
             out.print(attack_conditions(result["attack"]["model"], result["n"]), soft_wrap=False)

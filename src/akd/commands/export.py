@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from akd.delivery.export import Export
 
 SUMMARY = "write a student as safetensors, ONNX, int8 ONNX and .pt2, each file shown to say what the student says"
+EXAMPLES = """\
+akd export runs/first
+akd export runs/first --format onnx,int8 --softmax --data cifar100/"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from akd.console import out
+from akd.console import out, working
 from akd.errors import Refused
 from akd.options import model_options, told
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from akd.inspection import BatchNorms, Inspection
 
 SUMMARY = "look a teacher over before distilling: is it whole, what fits it, what will it cost"
+EXAMPLES = """\
+akd inspect runs/quickstart/teacher
+akd inspect teacher.pth --arch resnet34 --num-classes 100 \\
+    --mean .507,.487,.441 --std .267,.256,.276"""
 MARKS = {"ok": "green", "?": "yellow", "NO": "bold red"}
 
 
@@ -33,8 +37,9 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.networks.models import load_model
     from akd.runtime import threads
 
-    with threads(options.threads):
-        found = inspect_teacher(load_model(options.teacher, finite=False, **told(options)), options.device)
+    with threads(options.threads), working("loading") as tell:
+        teacher = load_model(options.teacher, finite=False, **told(options))
+        found = inspect_teacher(teacher, options.device, lambda doing: tell(doing, None))
     command = distill_command(options, found)
     result = {"teacher": options.teacher, "distillable": not found.refusals, **asdict(found), "command": command}
     if not options.json:
@@ -48,7 +53,7 @@ def distill_command(options: argparse.Namespace, found: Inspection) -> str | Non
     """The command line to begin with, one option a line; None where there is nothing to begin with."""
     if found.advice is None or found.refusals:
         return None
-    parts = [f"akd distill --teacher {shlex.quote(options.teacher)}"]
+    parts = ["akd distill", f"--teacher {shlex.quote(options.teacher)}"]
     given = {**told(options), "label_names": options.labels}
     for name, value in given.items():
         if value is not None:
@@ -63,6 +68,8 @@ def wrapped(parts: list[str], width: int = 76) -> str:
     """A shell command in as few lines as keep to `width` where the parts do."""
     lines = parts[:1]
     for part in parts[1:]:
+        if len(part) > width:  # a long path: on a line of its own
+            part = part.replace(" ", " \\\n    ", 1)
         if len(lines[-1]) + len(part) < width:
             lines[-1] += f" {part}"
         else:
@@ -87,10 +94,8 @@ Row = tuple[str, str, str]
 
 
 def facts(found: Inspection) -> Iterator[Row]:
-    from akd.tables import short
-
     card = found.card
-    yield "", "network", f"{card.architecture}: {found.params:,} parameters, {short(found.macs)} multiply-adds an image"
+    yield "", "network", f"{card.architecture}: {found.params:,} parameters, {found.macs:,} multiply-adds an image"
     names = "" if card.label_names else " without names"
     yield "", "images", f"{'×'.join(map(str, card.input_size))}, {card.num_classes} classes{names}"
     yield "", "told", f"mean {numbers(card.mean)}, std {numbers(card.std)}"

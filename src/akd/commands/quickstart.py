@@ -11,6 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from akd.console import log, out
 
 SUMMARY = "train a digits teacher, put the data away, distil a 10 % and a 20 % student"
+EXAMPLES = """\
+akd quickstart
+akd quickstart --out runs/second --seed 1"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,9 @@ from akd.console import out
 from akd.errors import Diverged
 
 SUMMARY = "look on while a run is going in another process"
+EXAMPLES = """\
+akd watch runs/first
+akd watch runs/first --once --json"""
 EVERY = 1.0  # seconds
 
 

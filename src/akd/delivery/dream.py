@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from akd.runfolder import RunFolder
 from akd.runtime import Rng, Runtime
 
 BATCH = 256
+Look = Callable[[str, float], None]
 MOST_DRAWN = 4  # fresh images looked at for each one asked for, before a class counts as out of the maker's reach
 
 
@@ -44,10 +46,13 @@ class Dreamt:
         return dict(zip(self.names, self.labels.bincount(minlength=len(self.names)).tolist(), strict=True))
 
 
-def dreamt(run: Path, teacher: Classifier, count: int, seed: int, runtime: Runtime) -> Dreamt:
+def dreamt(
+    run: Path, teacher: Classifier, count: int, seed: int, runtime: Runtime, look: Look = lambda doing, done: None
+) -> Dreamt:
     """`count` images of the run in the folder `run`, as even over the teacher's classes as its bank and maker allow.
 
-    The same seed chooses the same images. Raises AkdError where there are fewer, or no checkpoint.
+    The same seed chooses the same images; `look` is told what is being done and how much of it is, in 0..1.
+    Raises AkdError where there are fewer, or no checkpoint.
     """
     if count < 1:
         raise ConfigError(f"--images {count} must be 1 or more; leave it out for 10,000")
@@ -55,7 +60,7 @@ def dreamt(run: Path, teacher: Classifier, count: int, seed: int, runtime: Runti
         raise ConfigError(f"--seed {seed} must be 0 or a positive whole number")
     left = left_by(run, teacher.card, runtime)
     with Rng(seed, runtime.device).here(), torch.no_grad():
-        images, logits, from_bank = _gathered(left, runtime.place(copy.deepcopy(teacher)), count, runtime.device)
+        images, logits, from_bank = _gathered(left, runtime.place(copy.deepcopy(teacher)), count, runtime.device, look)
         if len(images) < count:
             raise AkdError(f"{run} can give {len(images):,} different images and no more; ask for --images {len(images)}")
         pick = evenly(logits.argmax(1), count)
@@ -78,7 +83,7 @@ def evenly(labels: Tensor, count: int) -> Tensor:
     return taken[torch.randperm(count)]
 
 
-def _gathered(left: Left, teacher: Classifier, count: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
+def _gathered(left: Left, teacher: Classifier, count: int, device: torch.device, look: Look) -> tuple[Tensor, Tensor, int]:
     """Images to choose from, the teacher's logits for them, and how many of them, the first, are the bank's.
 
     The maker draws until every class has its share of `count`, has nothing new, or has had MOST_DRAWN chances.
@@ -86,9 +91,10 @@ def _gathered(left: Left, teacher: Classifier, count: int, device: torch.device)
     classes, seen = teacher.card.num_classes, set[bytes]()
     share = -(-count // classes)
     images = _unseen(left.bank, seen)
-    logits = _asked(teacher, images, device)
+    logits = _asked(teacher, images, device, partial(look, "what the teacher sees in the run's bank"))
     parts, have, drawn = [(images, logits)], logits.argmax(1).bincount(minlength=classes), 0
     while have.clamp(max=share).sum() < count and drawn < MOST_DRAWN * count:
+        look("drawing what the bank lacks", have.clamp(max=share).sum().item() / count)
         fresh = _unseen(left.draw(BATCH), seen)
         if len(fresh) == 0:
             break
@@ -112,11 +118,15 @@ def _unseen(images: Tensor, seen: set[bytes]) -> Tensor:
     return images[new]
 
 
-def _asked(teacher: Classifier, images: Tensor, device: torch.device) -> Tensor:
+def _asked(
+    teacher: Classifier, images: Tensor, device: torch.device, look: Callable[[float], None] = lambda done: None
+) -> Tensor:
     """The teacher's logits float32 [N, K], on the CPU, for images uint8 [N, C, H, W]."""
-    if len(images) == 0:
-        return torch.zeros(0, teacher.card.num_classes)
-    return torch.cat([teacher(part.to(device).float() / 255).float().cpu() for part in images.split(BATCH)])
+    logits = [torch.zeros(0, teacher.card.num_classes)]
+    for i in range(0, len(images), BATCH):
+        look(i / len(images))
+        logits.append(teacher(images[i : i + BATCH].to(device).float() / 255).float().cpu())
+    return torch.cat(logits)
 
 
 def card_file(file: Path) -> Path:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from akd.errors import AkdError, ConfigError
+from akd.files import lacking
 from akd.ideas import plan_of
 from akd.networks.classifier import ModelCard
 from akd.runfolder import RunFolder
@@ -35,11 +36,13 @@ def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
     """What the checkpoint of `run` holds, for images as its teacher's `card` tells. AkdError where there is none."""
     config = RunFolder(run).config()
     plan = plan_of(config.method, config.ideas, card)
+    if not (run / "checkpoint.pt").exists() and not (run / "result.json").exists():
+        raise ConfigError(lacking(run, "checkpoint"))
     if not (run / "checkpoint.pt").exists():
         raise ConfigError(f"{run} has no checkpoint.pt, which holds a run's images; start the run again in another --out")
     with _checkpoint(run) as saved:
         if not saved["counters"]["step"]:
-            raise ConfigError(f"{run} has made no images yet; give its `akd distill` command again to go on with it")
+            raise ConfigError(lacking(run, "images"))
         (bank, made), steps = _bank(saved, card), int(saved["counters"]["step"])
         maker = plan.maker.build(card)
         maker.load_state_dict(saved["parts"]["maker"])

@@ -15,6 +15,7 @@ from akd.errors import DataError
 from akd.evaluation.cifar import cifar_folder, read_cifar
 from akd.evaluation.digits import digits_split
 from akd.evaluation.readers import Integers, Raw, read_image_folder, read_npz, read_parquet, refusing
+from akd.files import near
 from akd.networks.classifier import ModelCard
 
 FORMS = (
@@ -62,7 +63,7 @@ def _read(source: str, card: ModelCard) -> tuple[Raw, str]:
         return Raw(digits.test_labels.numpy(), digits.label_names, digits.test_images.numpy), source
     path = Path(source)
     if not os.path.exists(source):
-        raise DataError(f"there is no test set at {source!r}; name {FORMS}")
+        raise DataError(f"there is no test set at {source!r}{near(path)}; name {FORMS}")
     name, suffix = "/".join(path.absolute().parts[-2:]), path.suffix.lower()
     with refusing(name):
         if cifar := cifar_folder(path, card):

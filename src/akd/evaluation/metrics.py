@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,11 @@ from akd.networks.classifier import Classifier, distinct
 from akd.objectives.logits import kl
 
 BINS = 15
+Look = Callable[[float], None]  # is told how much is done, in 0..1
+
+
+def nobody(done: float) -> None:
+    """Looks on at nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,15 @@ def evaluate(
     teacher: Classifier | None = None,
     batch_size: int = 500,
     device: torch.device | str | None = None,
+    look: Look = nobody,
 ) -> Evaluation:
     """Judge `model` on `test_set`, and against `teacher` where one is given, in eval mode and without gradients.
 
     `device`: where to compute, None for where each network is; both are left as they were, mode and place. Ties between
-    logits go to the lower class. Raises ModelError where a network gives NaN or teacher and model do not go together.
+    logits go to the lower class; `look` is told how far it is. Raises ModelError where a
+    network gives NaN or teacher and model do not go together.
     """
-    return judge(model, ask(model, test_set, teacher, batch_size, device))
+    return judge(model, ask(model, test_set, teacher, batch_size, device, look))
 
 
 def ask(
@@ -72,13 +79,17 @@ def ask(
     teacher: Classifier | None = None,
     batch_size: int = 500,
     device: torch.device | str | None = None,
+    look: Look = nobody,
 ) -> Answers:
     """What `model`, and `teacher` where one is given, say of every image; arguments and errors as for `evaluate`."""
     if teacher is not None:
         _check_pair(model, teacher)
     names = test_set.label_names or tuple(map(str, range(model.card.num_classes)))
-    logits = _logits(model, test_set.images, batch_size, device)
-    theirs = None if teacher is None else _logits(teacher, test_set.images, batch_size, device)
+    half = 1.0 if teacher is None else 0.5
+    logits = _logits(model, test_set.images, batch_size, device, lambda done: look(half * done))
+    theirs = None
+    if teacher is not None:
+        theirs = _logits(teacher, test_set.images, batch_size, device, lambda done: look(half + half * done))
     return Answers(logits, theirs, test_set.labels, tuple(distinct(names)))
 
 
@@ -131,12 +142,15 @@ def percent(hits: Tensor) -> float:
     return 100 * int(hits.sum()) / len(hits)
 
 
-def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.device | str | None) -> Tensor:
+def _logits(model: Classifier, images: Tensor, batch_size: int, device: torch.device | str | None, look: Look) -> Tensor:
     """Logits float64 [N, K] on the CPU for images uint8 [N, C, H, W]."""
     place = torch.device(device) if device is not None else model.mean.device
+    parts = []
     with lent(model, place), torch.no_grad():
-        batches = (batch.to(place, model.mean.dtype) / 255 for batch in torch.split(images, batch_size))
-        logits = torch.cat([model(batch).double().cpu() for batch in batches])
+        for i, batch in enumerate(torch.split(images, batch_size)):
+            look(i * batch_size / len(images))
+            parts.append(model(batch.to(place, model.mean.dtype) / 255).double().cpu())
+    logits = torch.cat(parts)
     if logits.shape[1:] != (model.card.num_classes,):
         raise ModelError(f"the network's output is {list(logits.shape)}, not one number per class; check --num-classes")
     if not logits.isfinite().all():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from akd.evaluation.data import TestSet
-from akd.evaluation.metrics import lent, percent
+from akd.evaluation.metrics import Look, lent, nobody, percent
 from akd.networks.classifier import Classifier
 from akd.synthesis.pgd import pgd
 
@@ -40,10 +40,12 @@ def robustness(
     batch_size: int = 100,
     device: torch.device | str | None = None,
     seed: int = 0,
+    look: Look = nobody,
 ) -> Robustness:
     """Attack `model` with PGD-10 in steps of epsilon/4 on its cross-entropy, as ARD does (Goldblum et al., 1905.09747).
 
-    images: attack only so many of the test images, spread evenly over the set (None: all). The model is left as it was.
+    images: attack only so many of the test images, spread evenly over the set (None: all). The model is left as it was;
+    `look` is told how far it is.
     """
     count = min(images or len(test_set.labels), len(test_set.labels))
     chosen = torch.linspace(0, len(test_set.labels) - 1, count).round().long()
@@ -52,7 +54,8 @@ def robustness(
     clean, robust = [], []
     with lent(model, place), torch.random.fork_rng(devices=forked):
         torch.manual_seed(seed)
-        for pick in chosen.split(batch_size):
+        for i, pick in enumerate(chosen.split(batch_size)):
+            look(i * batch_size / count)
             shown = test_set.images[pick].to(place, model.mean.dtype) / 255
             labels = test_set.labels[pick].to(place)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +48,18 @@ class Inspection:
     conditions: dict[str, Any]
 
 
-def inspect_teacher(teacher: Classifier, device: str = "auto") -> Inspection:
+def inspect_teacher(teacher: Classifier, device: str = "auto", say: Callable[[str], None] = lambda doing: None) -> Inspection:
     """Look `teacher` over without data, and time real steps of the method that fits it best, for some seconds on `device`.
 
     A teacher loaded with `load_model(..., finite=False)` may hold NaN. Nothing is raised for what is wrong with a teacher:
-    it is in `refusals` and `warnings`, each a line with a remedy. ConfigError for a device that is not here.
+    it is in `refusals` and `warnings`, each a line with a remedy. `say` is told what is being done.
+    ConfigError for a device that is not here.
     """
     runtime = make_runtime(device, side=min(teacher.card.input_size[1:]))
     teacher = runtime.place(copy.deepcopy(teacher).freeze())
+    say("looking at its weights, BatchNorm and answers")
     broken, norms, answers = broken_weights(teacher), look_at_batch_norms(teacher), ask(teacher)
+    say("trying its normalisation")
     told = check_normalisation(teacher)
     unfit = misfits(teacher, norms)
     refusals = _refusals(broken, norms, answers, told, unfit)
@@ -64,8 +67,9 @@ def inspect_teacher(teacher: Classifier, device: str = "auto") -> Inspection:
     advice, cost = None, None
     if not refusals:
         try:
+            say("designing a student")
             advice = advise(teacher, unfit)
-            cost = _measured(advice, teacher, runtime)
+            cost = _measured(advice, teacher, runtime, say)
         except ConfigError as error:
             warnings = (*warnings, f"no student of half its size or less can be designed ({error}); name one with --student")
         except WiringError as error:
@@ -87,11 +91,11 @@ def inspect_teacher(teacher: Classifier, device: str = "auto") -> Inspection:
     )
 
 
-def _measured(advice: Advice, teacher: Classifier, runtime: Runtime) -> Cost:
+def _measured(advice: Advice, teacher: Classifier, runtime: Runtime, say: Callable[[str], None]) -> Cost:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         student = build_student(advice.student, teacher.card)
-    return measure_steps(METHODS[advice.method](), teacher, student, runtime)
+    return measure_steps(METHODS[advice.method](), teacher, student, runtime, say)
 
 
 def _refusals(

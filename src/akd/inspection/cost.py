@@ -7,7 +7,7 @@ import io
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,12 +44,19 @@ class Cost:
     method_batch: int
 
 
-def measure_steps(method: Method, teacher: Classifier, student: Classifier, runtime: Runtime) -> Cost:
+def measure_steps(
+    method: Method,
+    teacher: Classifier,
+    student: Classifier,
+    runtime: Runtime,
+    say: Callable[[str], None] = lambda doing: None,
+) -> Cost:
     """Time `method` for some seconds, after the self-test that every run begins with (WiringError where it fails)."""
     plan = method.plan(teacher.card)
     batch = min(LEAST, plan.batch_size)
     check_wiring(State(replace(plan, batch_size=batch), teacher, copy.deepcopy(student), runtime, seed=0))
     held = _reset_peak(runtime)
+    say(f"trying steps of {method.name} with {batch} images")
     trial = _Trial(plan, teacher, student, runtime, batch)
     took = trial.cycle()
     while batch < plan.batch_size:
@@ -57,8 +64,10 @@ def measure_steps(method: Method, teacher: Classifier, student: Classifier, runt
         too_slow = took * larger / batch > PATIENCE
         if too_slow or (_peak(runtime) - held) * larger / batch > _free(runtime):
             break
+        say(f"trying steps of {method.name} with {larger} images")
         trial = _Trial(plan, teacher, student, runtime, larger)
         took, batch = trial.cycle(), larger
+    say(f"timing steps of {method.name} with {batch} images")
     seconds, steps = trial.measured()
     return Cost(seconds / steps * plan.batch_size / batch, _peak(runtime), steps, batch, plan.batch_size)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from akd.errors import ModelError, brief, did_you_mean, shortened
-from akd.files import one_line, write_bytes, write_text
+from akd.files import hardly_begun, lacking, near, one_line, write_bytes, write_text
 from akd.networks import hub, zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.fields import Fields, agree, checked, read_config
@@ -180,17 +180,16 @@ def _located(source: str, path: Path) -> Path:
         return path
     if os.path.exists(path / "student" / "config.json"):
         return path / "student"
-    if os.path.exists(path / "config.yaml"):
+    if os.path.exists(path / "config.yaml") or hardly_begun(path):
         kept = f"; its last good student is in {path / 'last-good'}" if os.path.exists(path / "last-good") else ""
-        raise ModelError(f"the run in {path} has no student yet; start its akd distill command again to go on{kept}")
+        raise ModelError(lacking(path, "student") + kept)
     return path
 
 
 def _near(source: str, path: Path) -> str:
     if zoo.find(source):
         return f": that is an architecture; give its weights file with --arch {source}"
-    with contextlib.suppress(OSError, ValueError):
-        if hint := did_you_mean(path.name, (file.name for file in path.parent.iterdir())):
-            return hint
+    if hint := near(path):
+        return hint
     prefix, colon, rest = source.partition(":")
     return did_you_mean(f"{prefix}:{rest}", (f"{form}:{rest}" for form in ("hf-hub", "timm"))) if colon else ""

@@ -9,7 +9,6 @@ from typing import Any
 from akd.report.findings import depth_mean
 from akd.report.record import source_of
 from akd.strict import difference
-from akd.tables import short
 
 NOTHING = "–"
 VERDICTS = {True: "nothing but the teacher was read", None: "the record cannot tell", False: "files that want a look"}
@@ -102,7 +101,7 @@ def _came_out(run: dict[str, Any]) -> Iterator[Fact]:
         against = teacher["params"] if teacher else result.get("teacher_params")
         yield Fact(group, "Parameters", f"{mine['params']:,}{_of(mine['params'], against)}", mine["params"], -1)
         of = _of(mine["macs"], teacher and teacher["macs"])
-        yield Fact(group, "Multiply-adds an image", f"{short(mine['macs'])}{of}", mine["macs"], -1)
+        yield Fact(group, "Multiply-adds an image", f"{mine['macs']:,}{of}", mine["macs"], -1)
         beside = f" (teacher {teacher['latency_ms']:.2f} ms)" if teacher else ""
         yield Fact(group, "Latency of an image here", f"{mine['latency_ms']:.2f} ms{beside}", mine["latency_ms"], -1)
     if last:
@@ -162,7 +161,7 @@ def _conditions(run: dict[str, Any]) -> Iterator[Fact]:
 
 
 def _of(part: float, whole: float | None) -> str:
-    return f" ({100 * part / whole:.1f} % of {short(int(whole))})" if whole else ""
+    return f" ({100 * part / whole:.1f} % of {int(whole):,})" if whole else ""
 
 
 def duration(seconds: float | None) -> str:

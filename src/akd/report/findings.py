@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+FEW_REPORTS = 4  # fewer say nothing of a direction
+RISING = 5.0  # points of agreement on the probe gained over the second half of a run
+LITTLE = 50.0  # percent of agreement on the probe
 TENTH = 10  # reports needed before the last tenth of a run says anything
 STILL_FALLING = 0.1  # share by which the probe's KL falls from one tenth of a run to the next
+LONGER = "give it more --steps or --time before you judge what follows."
 CLASS_LOST = 10.0  # points of accuracy that one class may lose
 NARROW = 0.5  # of what two real images of a class differ
 FALSE_CONFIDENCE = 5.0  # points of calibration error beyond the teacher's
@@ -26,10 +30,27 @@ class Finding:
 def findings(run: dict[str, Any]) -> list[Finding]:
     """What is to be said about a run as `gather` gives it, worst first."""
     looked: tuple[Callable[[dict[str, Any]], Finding | None], ...] = (
-        _status, _record, _collapse, _generator, _narrow, _lost_class, _calibration, _still_learning,
+        _early, _status, _record, _collapse, _generator, _narrow, _lost_class, _calibration, _still_learning,
     )  # fmt: skip
     found = [finding for look in looked if (finding := look(run))]
     return sorted(found, key=lambda finding: ("bad", "warn", "note", "good").index(finding.level))
+
+
+def _early(run: dict[str, Any]) -> Finding | None:
+    """Whether the student has learned enough for the rest of the page to mean something."""
+    seen = [line["probe_agreement"] for line in run["metrics"] if line.get("probe_agreement") is not None]
+    if run["status"] != "finished" or not seen:
+        return None
+    text = f"After {run['metrics'][-1]['step']:,} steps it agrees with the teacher on {seen[-1]:.0f} % of the probe"
+    halfway = seen[(len(seen) - 1) // 2]
+    if len(seen) < FEW_REPORTS:
+        return Finding("warn", "Too early to judge", f"{text}. So short a run tells nothing of method or budget: {LONGER}")
+    if seen[-1] >= halfway + RISING:
+        return Finding("warn", "Too early to judge", f"{text}, half-way on {halfway:.0f} %: it is still rising; {LONGER}")
+    if seen[-1] < LITTLE:
+        remedy = "A longer run is the first to try, then another method or a larger budget."
+        return Finding("warn", "The student hardly follows its teacher", f"{text}; under {LITTLE:.0f} % is told. {remedy}")
+    return None
 
 
 def _status(run: dict[str, Any]) -> Finding | None:
@@ -131,7 +152,7 @@ def _calibration(run: dict[str, Any]) -> Finding | None:
 
 def _still_learning(run: dict[str, Any]) -> Finding | None:
     kls = [line["probe_kl"] for line in run["metrics"] if line.get("probe_kl") is not None]
-    if run["status"] != "finished" or len(kls) < 2 * TENTH:
+    if run["status"] != "finished" or len(kls) < 2 * TENTH or _early(run):
         return None
     part = len(kls) // TENTH
     before, last = fmean(kls[-2 * part : -part]), fmean(kls[-part:])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from akd.config import from_dict
+from akd.console import Tell
 from akd.errors import AkdError, ConfigError, DataError, ModelError
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.details import details
-from akd.evaluation.metrics import ask, judge
+from akd.evaluation.metrics import Look, ask, judge
+from akd.files import lacking
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model
@@ -27,8 +29,6 @@ from akd.runtime import make_runtime
 from akd.synthesis.bank import eight_bit
 from akd.synthesis.pictures import pictures
 from akd.teachers import teacher_of
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,13 @@ class Sources:
 class Teacher:
     """A teacher, and what it says of a test set and of the yardsticks: asked once for all runs that share it."""
 
-    def __init__(self, model: Classifier, data: str | None, device: torch.device):
+    def __init__(self, model: Classifier, data: str | None, device: torch.device, tell: Tell):
         self.model, self.device = model, device
         self.test = None if data is None else load_test_set(data, model.card)
-        self.logits = None if self.test is None else ask(model, self.test, device=device).model
+        self.logits = (
+            None if self.test is None else ask(model, self.test, device=device, look=partial(tell, "asking the teacher")).model
+        )
+        tell("the teacher on formula pictures and real images", None)
         count = wanted(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -73,13 +76,16 @@ class Teacher:
             self.yardsticks["real test images"] = look(model, real, device)[0]
 
 
-def gather(paths: list[Path], sources: Sources, say: Say = lambda line: None) -> Gathered:
+def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done: None) -> Gathered:
     """Everything a report on these run folders holds. What cannot be had is left None, and `missing` says why.
 
-    Raises ConfigError where a path is no run, DataError where the test set does not fit; a teacher that is gone, or is not
-    the one that a run had, only makes its report shorter.
+    Raises ConfigError where a path is no run or one of which there is nothing to tell yet, DataError where the test set does
+    not fit; a teacher that is gone, or is not the one that a run had, only makes its report shorter.
     """
     runs = [read_run(path) for path in paths]
+    for run, path in zip(runs, paths, strict=True):
+        if not run["metrics"] and not (path / "checkpoint.pt").exists():
+            raise ConfigError(lacking(path, "checkpoint"))
     _tell_apart(runs)
     here = environment(make_runtime(sources.device, "fp32"))
     gathered = Gathered(
@@ -93,8 +99,7 @@ def gather(paths: list[Path], sources: Sources, say: Say = lambda line: None) ->
     )
     known: dict[str, Teacher] = {}
     for run in runs:
-        say(f"{run['name']}: asking its networks")
-        shown, found = _ask_networks(run, sources, known)
+        shown, found = _ask_networks(run, sources, known, tell)
         run.update(found)
         gathered.shown.append(shown)
     return gathered
@@ -107,14 +112,17 @@ def _tell_apart(runs: list[dict[str, Any]]) -> None:
         run["name"] = run["path"] if names.count(run["name"]) > 1 else run["name"]
 
 
-def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -> tuple[Shown | None, dict[str, Any]]:
+def _ask_networks(
+    run: dict[str, Any], sources: Sources, known: dict[str, Teacher], tell: Tell
+) -> tuple[Shown | None, dict[str, Any]]:
     """What teacher and student say, as further values of `run`; `missing` tells by part why it is not there."""
     missing: dict[str, str] = {}
     found: dict[str, Any] = {"missing": missing, "teacher": None, "student": None, "synthetic": None, "measured": None}
     teacher = student = shown = None
     try:
-        teacher = _teacher(run, sources, known)
+        teacher = _teacher(run, sources, known, tell)
         found["teacher"] = _costs(teacher.model)
+        tell(f"{run['name']}: the images it learned from", None)
         shown, found["synthetic"] = _synthetic(run, teacher)
     except (DataError, ModelError):  # of what this command was told, not of what the run left
         raise
@@ -129,7 +137,8 @@ def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teache
     if student and sources.data is not None:
         test = test or load_test_set(sources.data, student.card)
         try:
-            found["measured"] = _measured(student, teacher, test, make_runtime(sources.device).device)
+            look = partial(tell, f"{run['name']}: asking the student")
+            found["measured"] = _measured(student, teacher, test, make_runtime(sources.device).device, look)
         except ModelError as error:
             missing["measured"] = str(error)
     network = student or (teacher and teacher.model)
@@ -137,20 +146,21 @@ def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teache
     return shown, found
 
 
-def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher]) -> Teacher:
+def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher], tell: Tell) -> Teacher:
     """The run's teacher, or the one that is named, which must be the same; ConfigError where its weights are others."""
     key = run["environment"].get("teacher_sha256") or run["path"]
     if key not in known:
         model = teacher_of(RunFolder(Path(run["path"])), sources.teacher)
-        known[key] = Teacher(model, sources.data, make_runtime(sources.device).device)
+        known[key] = Teacher(model, sources.data, make_runtime(sources.device).device, tell)
     return known[key]
 
 
 def _student(run: dict[str, Any]) -> Classifier:
     """The student that was handed over, or the last good one of a run that diverged."""
-    folder, path = student_folder(Path(run["path"])), run["path"]
+    path = Path(run["path"])
+    folder = student_folder(path)
     if folder is None:
-        raise ConfigError(f"no student yet; akd distill --config {path}/config.yaml --out {path} goes on with the run")
+        raise ConfigError(lacking(path, "student"))
     return load_model(str(folder), arch=run["config"].get("student"))
 
 
@@ -175,9 +185,9 @@ def _synthetic(run: dict[str, Any], teacher: Teacher) -> tuple[Shown, dict[str, 
     return Shown(sample.images, said), {**values, "looks": {name: asdict(found) for name, found in looks.items()}}
 
 
-def _measured(student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device) -> dict[str, Any]:
+def _measured(student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device, look: Look) -> dict[str, Any]:
     """The evaluation and its details; no pair needs checking, since the run made the one from the other."""
-    answers = replace(ask(student, test, device=device), teacher=teacher.logits if teacher else None)
+    answers = replace(ask(student, test, device=device, look=look), teacher=teacher.logits if teacher else None)
     return {"data": test.name, **asdict(judge(student, answers)), "details": asdict(details(answers))}
 
 

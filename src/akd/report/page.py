@@ -16,7 +16,6 @@ from akd.report.findings import findings, lost_classes
 from akd.report.gather import Gathered, Shown
 from akd.report.images import MOST_GRIDS, grid_uri, heat_uri, strip_uri
 from akd.report.record import conditions, evenly
-from akd.tables import short
 
 PER_STRIP = 8  # images of a class
 FIRST = 12  # classes, or pairs of classes, that are shown at once; the others are folded away
@@ -44,7 +43,7 @@ def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader("akd.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    found.filters |= {"si": short, "duration": duration, "number": _number, "tight": _tight}
+    found.filters |= {"duration": duration, "number": _number, "tight": _tight}
     found.globals |= {"style": lambda i: i % STYLES, "spread": spread, "FIRST": FIRST, "inline": _inline}
     return found
 

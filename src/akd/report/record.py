@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from akd.config import from_yaml
-from akd.errors import ConfigError, did_you_mean, shortened
+from akd.errors import ConfigError, shortened
+from akd.files import hardly_begun, lacking, near
 from akd.runfolder import RunFolder, json_object
 
 NOT_LOSSES = ("step", "seconds", "progress", "probe_agreement", "probe_kl")
@@ -84,6 +85,8 @@ def _config(path: Path) -> dict[str, Any]:
         if not isinstance(config.get("teacher"), dict) or not isinstance(config.get("method"), dict):
             raise ConfigError("it names no teacher and method")
     except OSError as error:
+        if hardly_begun(path):
+            raise ConfigError(lacking(path, "checkpoint")) from error
         raise ConfigError(f"there is no run in {path}{_near(path)} (a run folder is what akd distill --out makes)") from error
     except (UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f"{file} cannot be read ({shortened(error)}); name a run folder that akd distill made") from error
@@ -91,15 +94,9 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _near(path: Path) -> str:
-    """A run below `path`, or one beside it with nearly its name."""
-    for folder, word in ((path, ""), (path.parent, path.name)):
-        if os.path.isdir(folder):
-            runs = sorted(file.parent.name for file in folder.glob("*/config.yaml"))
-            if runs and not word:
-                return f"; did you mean {str(folder / runs[0])!r}?"
-            if hint := did_you_mean(word, runs):
-                return hint
-    return ""
+    """A run below `path`, or where there is no such folder what has nearly its name."""
+    below = sorted(path.glob("*/config.yaml")) if os.path.isdir(path) else []
+    return f"; did you mean {str(below[0].parent)!r}?" if below else near(path)
 
 
 def _metrics(file: Path) -> list[dict[str, Any]]:
