@@ -168,7 +168,7 @@ def test_schedules_are_data():
         ({"method": {"name": "akd", "temperature": []}}, "earliest first"),
         ({"method": {"name": "akd", "temperature": [[0, 0]]}}, "must be from 0.001"),
         ({"teacher": {"members": ["a"]}}, "two teachers or more"),
-        ({"teacher": ["a", {"source": "b", "arhc": "x"}]}, "did you mean 'arch'"),
+        ({"teacher": ["a", {"source": "b", "arhc": "x"}]}, "did you mean 'teacher.members.arch'"),
     ],
 )
 def test_what_does_not_fit_is_named(given, words):
