@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,11 @@ def weights_dir() -> Path:
 
 def tiny_classifier(seed: int = 0, widths: tuple[int, ...] = (8, 16), classes: int = 4) -> Classifier:
     """A small BatchNorm net for 1x8x8 images whose statistics come from random pictures, so that it is not degenerate."""
+    return copy.deepcopy(_tiny_classifier(seed, widths, classes))
+
+
+@cache
+def _tiny_classifier(seed: int, widths: tuple[int, ...], classes: int) -> Classifier:
     from akd.synthesis.pictures import pictures
 
     arguments = {"widths": list(widths)}
