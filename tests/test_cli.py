@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from akd.cli import build_parser, main
+from akd.errors import ConfigError
+from akd.files import write_text
 from akd.networks.models import save_model
 from tests.conftest import tiny_classifier
 
@@ -138,6 +140,18 @@ BAD = [
     ["design", "--arch", "resnet34", "--num-classes", "0"],
     ["design", "--arch", "resnet34", "--num-classes", "100", "--budget", "0.0001%"],
     ["design", "--teacher", "teacher", "--budget", "1"],
+    ["design", "--teacher", "x" * 300],
+    ["distill", "--teacher", "teacher", "--out", "x" * 300, "--steps", "5"],
+    ["distill", "--teacher", "teacher", "--out", "o", "--steps", "5", "--threads", "99999999"],
+    ["dream", "x" * 300, "--out", "o.parquet"],
+    ["bench", "dfad", "--out", "x" * 300],
+    ["bench", "dfad", "--out", "o", "--seeds", "-1"],
+    ["bench", "dfad", "--out", "o", "--seeds", "one"],
+    ["bench", "dfad", "--out", "o", "--task", "mnist", "--data", "nowhere"],
+    ["bench", "dfad", "--out", "teacher"],
+    ["quickstart", "--out", "teacher"],
+    ["quickstart", "--out", "o", "--seed", "-1"],
+    ["quickstart", "--out", "o", "--seed", str(1 << 64)],
     ["quickstart", "--seed", "x"],
     ["quickstart", "--out", "empty.pth/deep"],
 ]
@@ -284,3 +298,10 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(words):
         akd.stdout.close()
         said = akd.stderr.read()
     assert akd.returncode == 1 and said == ""
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a device or a pipe"):
+        write_text(tmp_path / "pipe", "words")
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"] and not (tmp_path / "pipe").is_file()

@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from akd.commands import COMMANDS
-from akd.errors import AkdError, ConfigError, Refused, brief
+from akd.errors import AkdError, ConfigError, Refused, brief, shortened
 from akd.options import Parser
 from akd.place import place
 
@@ -71,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader of our output went away; keep Python's exit from complaining again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a path that was named and cannot be, such as one too long
+        if os.environ.get("AKD_TRACEBACK"):
+            raise
+        print(
+            f"akd: cannot use {shortened(error.filename)}: {error.strerror or brief(error)}; name another path", file=sys.stderr
+        )
         return 1
     except Exception as error:
         if os.environ.get("AKD_TRACEBACK"):
