@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 from akd.cli import build_parser, main
 from akd.commands import COMMANDS
+from akd.errors import ConfigError
+from akd.files import write_text
 from akd.networks.models import load_model, save_model
 from akd.options import run_of
 from akd.recipes import recipes
@@ -142,6 +144,18 @@ BAD = [
     ["design", "--arch", "resnet34", "--num-classes", "0"],
     ["design", "--arch", "resnet34", "--num-classes", "100", "--budget", "0.0001%"],
     ["design", "--teacher", "teacher", "--budget", "1"],
+    ["design", "--teacher", "x" * 300],
+    ["distill", "--teacher", "teacher", "--out", "x" * 300, "--steps", "5"],
+    ["distill", "--teacher", "teacher", "--out", "o", "--steps", "5", "--threads", "99999999"],
+    ["dream", "x" * 300, "--out", "o.parquet"],
+    ["bench", "dfad", "--out", "x" * 300],
+    ["bench", "dfad", "--out", "o", "--seeds", "-1"],
+    ["bench", "dfad", "--out", "o", "--seeds", "one"],
+    ["bench", "dfad", "--out", "o", "--task", "mnist", "--data", "nowhere"],
+    ["bench", "dfad", "--out", "teacher"],
+    ["quickstart", "--out", "teacher"],
+    ["quickstart", "--out", "o", "--seed", "-1"],
+    ["quickstart", "--out", "o", "--seed", str(1 << 64)],
     ["quickstart", "--seed", "x"],
     ["quickstart", "--out", "empty.pth/deep"],
 ]
@@ -408,3 +422,10 @@ def test_a_hint_can_be_typed_as_it_stands(argv, words, here, tmp_path, capsys, m
     save_model(tiny_classifier(), tmp_path / "teacher")
     assert main([*argv, *(["--out", "o"] if argv[0] == "distill" else [])]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a device or a pipe"):
+        write_text(tmp_path / "pipe", "words")
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"] and not (tmp_path / "pipe").is_file()

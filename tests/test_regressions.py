@@ -11,11 +11,14 @@ import pytest
 import torch
 
 import akd
+from akd.config import from_dict
 from akd.errors import ConfigError, Diverged
 from akd.eyes import Eyes
 from akd.loop import Budget, run_loop, turn_of_maker
 from akd.networks.models import load_model, save_model
 from akd.objectives.terms import Seen, Term
+from akd.runfolder import RunFolder
+from akd.runner import execute
 from akd.runtime import Runtime
 from akd.state import State
 from akd.wiring import WiringError, check_wiring
@@ -103,6 +106,26 @@ def test_a_student_that_collapses_or_diverges_is_never_a_silent_success(lr, teac
     kept = load_model(str(tmp_path / "run" / "last-good"))
     assert all(value.isfinite().all() for value in kept.state_dict().values())
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_collapse_that_the_end_of_the_run_cut_short_is_told(tmp_path):
+    told = {"source": "in memory"}, "digitsnet", {"name": "dfad", "batch_size": 16, "student_lr": 0.0}
+    run = from_dict({**dict(zip(("teacher", "student", "method"), told, strict=True)), "steps": 200, "threads": 1})
+    folder, said = RunFolder(tmp_path / "run"), []
+
+    def interrupt(report):
+        raise KeyboardInterrupt
+
+    def go(**more):
+        return execute(run, folder.path, teacher=tiny_classifier(), say=said.append, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(watch=interrupt, checkpoint_every=0.0)
+    saved = folder.load_checkpoint()
+    saved["counters"]["best_agreement"] = 100.0  # as if it had learnt; with a rate of zero it never will again
+    folder.save_checkpoint(saved)
+    assert go().result["steps"] == 200
+    assert any("doing worse than before" in line for line in said)
 
 
 def test_a_finished_run_of_another_teacher_is_refused(tmp_path):

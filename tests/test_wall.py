@@ -85,8 +85,9 @@ def test_importing_the_runner_loads_no_module_that_reads_data():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_the_wall_sees_every_file_and_says_which_kind(tmp_path):
-    teacher, secret = tmp_path / "teacher.bin", tmp_path / "train.parquet"
+@pytest.mark.parametrize("names", [("teacher.bin", "train.parquet"), ("teacher.pth", "train.pth")])
+def test_the_wall_sees_every_file_and_says_which_kind(names, tmp_path):
+    teacher, secret = (tmp_path / name for name in names)
     teacher.write_bytes(b"x"), secret.write_bytes(b"y")
     with standing(Wall(tmp_path / "run")) as wall:
         teacher.read_bytes()

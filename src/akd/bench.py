@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from akd.catalogue import EXAMPLE
-from akd.config import parse_ideas, parse_method
+from akd.config import check_seed, parse_ideas, parse_method
 from akd.errors import ConfigError, did_you_mean
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.metrics import evaluate
@@ -125,7 +125,11 @@ def run_bench(
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")
     if task_name == "digits" and data is not None:
         raise ConfigError("task digits brings its own data; leave --data out, or take --task mnist")
+    if task_name == "mnist":
+        _training_file(data)  # fails here, before anything is written
     task = TASKS[task_name]
+    for seed in seeds:
+        check_seed(seed)
     variants, seeds = list(dict.fromkeys(variants or task.methods)), list(dict.fromkeys(seeds))
     cells = [(variant, seed) for seed in seeds for variant in variants]
     paths = [out / f"seed-{seed}" / variant for variant, seed in cells]
@@ -171,10 +175,12 @@ def _job(task: Task, variant: str, seed: int, path: Path, steps: int) -> Job:
 def _claim(out: Path, task_name: str) -> None:
     """One task a folder: its teachers are shared by whatever is compared there later."""
     told = out / "task"
-    if told.exists() and told.read_text() != task_name:
-        raise ConfigError(f"{out} holds a bench of {told.read_text()}; choose another --out")
     with one_line(out):
         out.mkdir(parents=True, exist_ok=True)
+        if not told.exists() and any(out.iterdir()):
+            raise ConfigError(f"{out} holds files that are no bench's; choose another --out")
+        if told.exists() and told.read_text() != task_name:
+            raise ConfigError(f"{out} holds a bench of {told.read_text()}; choose another --out")
     write_text(told, task_name)
 
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from akd.commands import COMMANDS
-from akd.errors import AkdError, ConfigError, Refused, brief
+from akd.errors import AkdError, ConfigError, Refused, brief, shortened
 from akd.options import Parser
 from akd.place import place
 
@@ -70,13 +70,19 @@ def _carried_out(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("AKD_TRACEBACK"):
             raise
-        words, code = f"unexpected {brief(error)}; set AKD_TRACEBACK=1 to see where", 1
+        words, code = _unforeseen(error), 1
     if "--json" in arguments and here.rank == 0:
         print(json.dumps({**result, "error": words} if words else result))
     sys.stdout.flush()
     if words and spoken:
         print(f"akd: {words}", file=sys.stderr)
     return code
+
+
+def _unforeseen(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:  # a path that was named and cannot be, such as one too long
+        return f"cannot use {shortened(error.filename)}: {error.strerror or brief(error)}; name another path"
+    return f"unexpected {brief(error)}; set AKD_TRACEBACK=1 to see where"
 
 
 if __name__ == "__main__":

@@ -89,8 +89,13 @@ class Run:
             raise ConfigError(f"--steps {self.steps} must be 1 or more")
         if self.time is not None and not 0 < self.time < 1e9:
             raise ConfigError(f"--time {self.time} must be a positive number of seconds; e.g. --time 10m")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"--seed {self.seed} must be 0 or a positive whole number")
+        check_seed(self.seed)
+
+
+def check_seed(seed: int) -> None:
+    """ConfigError for a seed that no generator of random numbers takes."""
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"--seed {seed} must be from 0 to 2^63 - 1, e.g. --seed 0")
 
 
 SHORT = {"method": "name", "teacher": "source"}  # `method: dfad` stands for {name: dfad}

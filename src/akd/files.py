@@ -20,6 +20,7 @@ HALF_WRITTEN = ".akd-half-written"
 def write_bytes(file: Path, *chunks: bytes | memoryview) -> None:
     """Write to one side, flush to the disk, rename into place: `file` is whole or not there at all."""
     with one_line(file):
+        _refuse_device(file)
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=HALF_WRITTEN, dir=file.parent)
         try:
             with os.fdopen(handle, "wb") as out:
@@ -49,9 +50,16 @@ def staging(folder: Path) -> Iterator[Path]:
 def place(staged: Path, file: Path) -> None:
     """Flush `staged` to the disk and rename it to `file`, on the same file system."""
     with one_line(file):
+        _refuse_device(file)
         with open(staged, "rb") as content:
             os.fsync(content.fileno())
         os.replace(staged, file)
+
+
+def _refuse_device(file: Path) -> None:
+    """A rename would put a file in the place of a device or a pipe: for a superuser, of /dev/null."""
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ConfigError(f"cannot write {file}: it is a device or a pipe; name a file")
 
 
 def remove_half_written(*folders: Path) -> None:

@@ -175,7 +175,8 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
     agreement, probe_kl, wrong = look_at_probe(state)
     broken = [name for name, value in {**losses, "probe_kl": probe_kl}.items() if not math.isfinite(value)]
     if broken:
-        remedy = "generator_lr" if broken[0].startswith("image/") else "student_lr"
+        rates = {"generator_lr" if name.startswith("image/") else "student_lr" for name in broken}
+        remedy = " or ".join(sorted(rates, reverse=True))  # each drags the other along
         wrong = f"diverged at step {state.step}: {broken[0]} is not a number; try a lower {remedy}"
     if not wrong and not all_finite(floats_of(state.student)):
         wrong = f"diverged at step {state.step}: the student's weights are no numbers any more; try a lower student_lr"

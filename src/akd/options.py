@@ -31,11 +31,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def floats(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    """'.5,.4,.3' -> [.5, .4, .3]."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; write .507,.487,.441") from None
 
 
 def integers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    """'3,32,32' -> [3, 32, 32]."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers; write 3,32,32") from None
 
 
 def words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from akd.config import check_seed
 from akd.errors import ConfigError
 from akd.evaluation.data import load_test_set
 from akd.evaluation.digits import digits_split
@@ -90,15 +91,18 @@ def _row(measured: Evaluation, teacher: Evaluation, seconds: float) -> dict[str,
 @threads(1)  # nets this small gain nothing from a second thread, and lose much where the other core is busy
 def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progress, note: None) -> dict[str, Any]:
     """Teacher, two students and the table as a JSON-ready dict; goes on where an interrupted one with this seed stopped."""
+    check_seed(seed)
+    teacher_folder, notes = out / "teacher", out / "teacher" / "training.json"
+    with one_line(teacher_folder):
+        if out.is_dir() and not teacher_folder.exists() and any(out.iterdir()):
+            raise ConfigError(f"{out} holds files that are no quickstart's; choose another --out")
+        teacher_folder.mkdir(parents=True, exist_ok=True)
     clock = Stopwatch(out / "seconds.json")
 
     def timed(part: str, progress: float, note: str) -> None:
         clock.read()
         watch(part, progress, note)
 
-    teacher_folder, notes = out / "teacher", out / "teacher" / "training.json"
-    with one_line(teacher_folder):
-        teacher_folder.mkdir(parents=True, exist_ok=True)
     if notes.exists():
         trained = json.loads(notes.read_text())
         if trained["seed"] != seed:

@@ -80,8 +80,8 @@ class RunFolder:
 
         ConfigError where it holds something else: another run's config (with the difference), or files of no run at all.
         """
-        created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         with one_line(self.path):
+            created = [p for p in (self.path, *self.path.parents) if not p.exists()]
             # Dot files are the lock, and what a kill left half-written to one side.
             occupied = self.path.exists() and any(not p.name.startswith(".") for p in self.path.iterdir())
             self._check_same(run, occupied, must_resume)

@@ -129,6 +129,11 @@ def execute(
             folder.rewind_metrics(state.step)
         budget = Budget(run.steps, run.time)
         _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
+        if state.bad_probes:  # too few bad reports to end the run, too many to say nothing
+            say(
+                f"the student was doing worse than before on the probe when the run ended (agreement was up to "
+                f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
+            )
         return _hand_over(run, folder, state)
 
 

@@ -17,6 +17,7 @@ from akd.parallel import Group
 from akd.place import place
 
 M = TypeVar("M", bound=nn.Module)
+MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def _cpu_has_bf16() -> bool:
 def set_threads(count: int | None) -> int:
     """Use `count` CPU threads (None: torch's own choice); returns what is in force."""
     if count is not None:
-        if not 1 <= count <= 4096:
-            raise ConfigError(f"--threads {count} must be 1 or more; try --threads {os.cpu_count()}")
+        if not 1 <= count <= MOST_THREADS:
+            raise ConfigError(f"--threads {count} must be from 1 to {MOST_THREADS}; try --threads {os.cpu_count()}")
         torch.set_num_threads(count)
     return torch.get_num_threads()
 

@@ -20,7 +20,7 @@ from akd.errors import AkdError
 DATA_MODULES = ("akd.evaluation", "sklearn", "pyarrow", "torchvision.datasets", "datasets", "webdataset")
 SYSTEM = ("/proc/", "/sys/", "/etc/", "/usr/lib/", "/usr/share/", "/lib/", "/lib64/", "/var/cache/ldconfig/")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/pts/", "/dev/nvidia", "/dev/dri/")
-CODE = (".py", ".pyc", ".pyi", ".pth", ".so", ".dll", ".dylib", ".cu", ".h", ".toml", ".typed")
+CODE = (".py", ".pyc", ".pyi", ".so", ".dll", ".dylib", ".cu", ".h", ".toml", ".typed")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False

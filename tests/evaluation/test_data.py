@@ -464,6 +464,23 @@ def test_what_is_no_test_set(tmp_path):
     for source in (tmp_path / "missing", "x" * 5000, "", "no\0file"):
         refused(source, card(), "parquet")
     refused(tmp_path / "folder.npz", card(), "cannot be read")
+    (tmp_path / "page.npz").write_text("<html>")
+    refused(tmp_path / "page.npz", card(), "no .npz at all")
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    refused(tmp_path / "pipe.npz", card(), "parquet")
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    os.mkfifo(tmp_path / "set" / "a" / "pipe.png")
+    refused(tmp_path / "set", card(), "a/pipe.png")
+
+
+def test_what_is_no_image_is_told_without_addresses(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "page.png").write_text("<html>")
+    refused(tmp_path, card(2), "a/page.png cannot be read (it is no PNG, ")
 
 
 @given(st.sampled_from(["parquet", "npz"]), st.floats(0, 0.999), st.integers(0, 255))

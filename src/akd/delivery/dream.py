@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from akd.config import check_seed
 from akd.delivery.card import LICENSE, conditions, front_matter, published_history
 from akd.delivery.synthetic import Left, left_by
 from akd.errors import AkdError, ConfigError
@@ -22,6 +23,7 @@ from akd.runtime import Rng, Runtime
 
 BATCH = 256
 Look = Callable[[str, float], None]
+MOST = 10_000_000  # they are held in memory
 MOST_DRAWN = 4  # fresh images looked at for each one asked for, before a class counts as out of the maker's reach
 
 
@@ -54,10 +56,9 @@ def dreamt(
     The same seed chooses the same images; `look` is told what is being done and how much of it is, in 0..1.
     Raises AkdError where there are fewer, or no checkpoint.
     """
-    if count < 1:
-        raise ConfigError(f"--images {count} must be 1 or more; leave it out for 10,000")
-    if not 0 <= seed < 1 << 63:
-        raise ConfigError(f"--seed {seed} must be 0 or a positive whole number")
+    if not 1 <= count <= MOST:
+        raise ConfigError(f"--images {count} must be from 1 to {MOST:,}; leave it out for 10,000")
+    check_seed(seed)
     left = left_by(run, teacher.card, runtime)
     with Rng(seed, runtime.device).here(), torch.no_grad():
         images, logits, from_bank = _gathered(left, runtime.place(copy.deepcopy(teacher)), count, runtime.device, look)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from akd.errors import DataError
+from akd.errors import DataError, shortened
 from akd.evaluation.cifar import cifar_folder, read_cifar
 from akd.evaluation.digits import digits_split
 from akd.evaluation.readers import Integers, Raw, read_image_folder, read_npz, read_parquet, refusing
@@ -62,8 +62,8 @@ def _read(source: str, card: ModelCard) -> tuple[Raw, str]:
         digits = digits_split()
         return Raw(digits.test_labels.numpy(), digits.label_names, digits.test_images.numpy), source
     path = Path(source)
-    if not os.path.exists(source):
-        raise DataError(f"there is no test set at {source!r}{near(path)}; name {FORMS}")
+    if not os.path.isfile(source) and not os.path.isdir(source):  # a pipe would be waited for
+        raise DataError(f"there is no test set at {shortened(repr(source))}{near(path)}; name {FORMS}")
     name, suffix = "/".join(path.absolute().parts[-2:]), path.suffix.lower()
     with refusing(name):
         if cifar := cifar_folder(path, card):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from akd.errors import DataError
 from akd.networks.classifier import ModelCard
@@ -52,6 +53,10 @@ def refusing(where: str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # which tells where in memory it lay
+        raise DataError(
+            f"{where} cannot be read (it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image); fetch it anew"
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(f"{where} cannot be read ({reason}); it may be truncated or damaged: fetch it anew") from error
@@ -141,6 +146,9 @@ def read_image_folder(root: Path, card: ModelCard) -> Raw:
             "pad them with zeros (02, 10)"
         )
     labels = np.array([label for label, _ in files], np.int64)
+    for _, file in files:
+        if not file.is_file():  # a pipe would be waited for
+            raise DataError(f"{file.parent.name}/{file.name} is no file that can be read; take it out of the folder")
     sources = ((f"{file.parent.name}/{file.name}", file.read_bytes()) for _, file in files)
     return Raw(labels, classes, lambda: decode(sources, len(files), card, resize=True))
 
@@ -190,6 +198,8 @@ def read_npz(path: Path, card: ModelCard) -> Raw:
     Images: [N, C, H, W], [N, H, W, C], or [N, H, W] for one channel; uint8, or real numbers in 0..1, which are rounded
     to the nearest of 256 levels.
     """
+    if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say how to load one unsafely
+        raise DataError(f"{path.name} cannot be read (cut short, or no .npz at all); fetch it anew")
     with refusing(path.name), np.load(path, allow_pickle=False) as arrays:
         keys = [next((key for key in known if key in arrays), None) for known in (NPZ_IMAGES, NPZ_LABELS)]
         if None in keys:
