@@ -100,8 +100,8 @@ def run_of(options: argparse.Namespace) -> Any:
     if options.config:
         try:
             values = from_yaml(options.config.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read --config {options.config}: {error}; --print-config shows one") from error
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            raise ConfigError(f"cannot read --config {options.config} ({error}); --print-config shows one") from error
     if named := options.teacher or values.get("teacher"):
         values["teacher"] = teacher_by_name(named[0] if options.teacher and len(named) == 1 else named)
     for name, value in told(options).items():
