@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -102,9 +103,10 @@ def test_a_finished_run_ends_the_watch_and_a_diverged_one_is_an_error(run_folder
 
 
 def watching(run):
-    return subprocess.Popen(
-        [sys.executable, "-m", "akd", "watch", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """With Ctrl-C heard, also where a shell has started the tests in the background and has them ignore it."""
+    command, piped = [sys.executable, "-m", "akd", "watch", str(run)], subprocess.PIPE
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=piped, stderr=piped, text=True, preexec_fn=heard)
 
 
 @pytest.mark.slow
