@@ -32,6 +32,7 @@ def test_a_log_gets_a_plain_line_now_and_then(seldom, lines, teacher, tmp_path, 
         assert line.startswith(f"{share}  step {step}  loss ") and "agreement" in line and "\x1b" not in line
 
 
+@pytest.mark.slow
 def test_no_command_works_in_silence(teacher, tmp_path, capsys, monkeypatch):
     run, data = str(tmp_path / "run"), str(tmp_path / "set.npz")
     rng = np.random.default_rng(0)

@@ -52,6 +52,7 @@ def test_a_round_moves_the_student_and_leaves_the_teacher(game, method):
     assert not any(m._forward_hooks for m in game.teacher.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", LOOPS)
 def test_a_round_of_akd_is_as_long(game, method):
     """Every round as the one before, also where a maker hands over the turn before its batch is done."""

@@ -23,6 +23,7 @@ def teacher(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_printed_fits_80_columns_and_its_command_is_understood(teacher, capsys):
     command = [sys.executable, "-m", "akd", "inspect", str(teacher.name), "--threads", "1"]
     done = subprocess.run(
