@@ -19,6 +19,7 @@ from record import append
 from torch import Tensor
 
 from akd.commands import distill
+from akd.config import Run
 from akd.evaluation.data import load_test_set
 from akd.evaluation.metrics import evaluate
 from akd.ideas import plan_of
@@ -49,16 +50,19 @@ def training_set(folder: Path, card: ModelCard) -> tuple[Tensor, Tensor]:
 class Training:
     """A student that learns by the labels, or by the answers of `teacher` where there is one. Goes on from its checkpoint."""
 
-    def __init__(self, run, student: Classifier, teacher: Classifier | None, runtime: Runtime, folder: Path):
+    def __init__(self, run: Run, student: Classifier, teacher: Classifier | None, runtime: Runtime, folder: RunFolder):
         self.plan = plan_of(run.method, run.ideas, student.card)
         self.run, self.student, self.teacher, self.runtime = run, student, teacher, runtime
-        self.folder, self.rng = RunFolder(folder), Rng(run.seed, runtime.device)
+        self.folder, self.rng = folder, Rng(run.seed, runtime.device)
         self.view = shifted(student.card)
         self.optimiser = student_optimiser(self.plan.optimiser, list(student.parameters()))
         self.step, self.seconds = 0, 0.0
-        if (folder / "checkpoint.pt").exists():
+
+    def go_on(self) -> None:
+        """From the checkpoint, where there is one."""
+        if (self.folder / "checkpoint.pt").exists():
             saved = self.folder.load_checkpoint()
-            student.load_state_dict(saved["student"])
+            self.student.load_state_dict(saved["student"])
             self.optimiser.load_state_dict(saved["optimiser"])
             self.rng.state, self.step, self.seconds = saved["rng"], saved["step"], saved["seconds"]
 
@@ -111,10 +115,12 @@ def main() -> None:
     test = load_test_set(str(a.data), teacher.card)
     for by in ("labels", "teacher"):
         student = runtime.place(make_student(run, teacher))
-        folder = a.out / by
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(a.out / by)
         training = Training(run, student, teacher if by == "teacher" else None, runtime, folder)
-        training.whole(images, labels)
+        with folder.claimed(run):  # by no other options than it began with
+            folder.write_config(run)
+            training.go_on()
+            training.whole(images, labels)
         save_model(student, folder / "student")
         found = evaluate(student, test, teacher)
         kept = {key: getattr(found, key) for key in ("top1", "top5", "agreement", "n", "params")}

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from record import ROOT, append
 
 from akd.evaluation.data import load_test_set
 from akd.evaluation.metrics import evaluate
-from akd.networks.ensemble import load_named
 from akd.networks.models import load_model, save_model
 from akd.runfolder import RunFolder
+from akd.teachers import load_teacher
 
 
 def curve(copies: list[Path], run: Path, data: str) -> list[dict[str, float]]:
@@ -50,8 +49,7 @@ def watched(command: list[str], run: Path, copies: Path, points: int) -> None:
     while child.poll() is None:
         time.sleep(1)
         file = run / "checkpoint.pt"
-        lines = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
-        due = bool(lines) and json.loads(lines[-1])["progress"] >= (taken + 1) / (points + 1)
+        due = RunFolder(run).last_report().get("progress", 0.0) >= (taken + 1) / (points + 1)
         if due and file.exists():
             taken += 1
             shutil.copy(file, copies / f"{taken}.pt")
@@ -85,13 +83,15 @@ def main() -> None:
         told += ["--teacher", default_teacher(a.out / "teacher")]
     command = [sys.executable, "-m", "akd", "distill", *told, "--out", str(run), "--checkpoint-every", "20s", "--json"]
     watched(command, run, a.out / "copies", a.points)
-    measured, result = akd("evaluate", str(run), "--data", data), json.loads((run / "result.json").read_text())
-    config, where = RunFolder(run).config(), RunFolder(run).environment()
+    measured, folder = akd("evaluate", str(run), "--data", data), RunFolder(run)
+    config, result = folder.config(), folder.result()
     kept = {key: measured[key] for key in ("top1", "top5", "agreement", "mean_kl", "n", "params", "teacher_top1")}
     asked = {"budget": config.budget or config.student, "method": result["method"], "seed": result["seed"]}
-    asked["teacher"] = load_named(asdict(config.teacher)).card.architecture
+    asked["teacher"] = load_teacher(config).card.architecture
     points = curve(sorted((a.out / "copies").glob("*.pt"), key=lambda f: int(f.stem)), run, data)
-    append(a.name, {**asked, **kept, "steps": result["steps"], "seconds": result["seconds"], "curve": points}, where)
+    append(
+        a.name, {**asked, **kept, "steps": result["steps"], "seconds": result["seconds"], "curve": points}, folder.environment()
+    )
 
 
 if __name__ == "__main__":

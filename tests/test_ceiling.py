@@ -11,6 +11,7 @@ import torch
 from akd.config import from_dict
 from akd.evaluation.writers import write_parquet
 from akd.networks.models import save_model
+from akd.runfolder import RunFolder
 from akd.runner import make_student
 from akd.runtime import make_runtime
 from akd.synthesis.bank import eight_bit
@@ -45,7 +46,9 @@ def test_it_goes_on_bitwise_where_it_stopped(by, data, tmp_path):
 
     def training(folder):
         folder.mkdir(exist_ok=True)
-        return Training(run, make_student(run, teacher), teacher if by == "teacher" else None, runtime, folder)
+        made = Training(run, make_student(run, teacher), teacher if by == "teacher" else None, runtime, RunFolder(folder))
+        made.go_on()
+        return made
 
     straight = training(tmp_path / "straight")
     straight.whole(images, labels)
@@ -67,9 +70,12 @@ def test_both_students_learn(data, tmp_path):
     save_model(tiny_classifier(), tmp_path / "teacher")
     told = ["--teacher", str(tmp_path / "teacher"), "--budget", "50%", "--steps", "150", "--set", "method.batch_size=32"]
     command = [sys.executable, BENCH / "ceiling.py", "--out", tmp_path / "out", "--data", data, "--dry", "--", *told]
-    done = subprocess.run([*command, "--threads", "1", "--device", "cpu"], capture_output=True, text=True)
+    command += ["--threads", "1", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["by"] for line in lines] == ["labels", "teacher"]
     for line in lines:
         assert line["teacher_top1"] == 100 and line["top1"] == line["agreement"] > 70 and line["steps"] == 150
+    other = subprocess.run([*command, "--seed", "5"], capture_output=True, text=True)
+    assert other.returncode and "another config" in other.stderr

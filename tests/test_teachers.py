@@ -39,6 +39,14 @@ def test_of_two_the_one_that_is_here_is_tried_and_refused_where_it_is_another(ho
     assert digest(teacher_of(RunFolder(home / "run"), str(home / "teacher"))) == digest(tiny_classifier())
 
 
+def test_a_model_in_memory_is_looked_at_as_closely(home):
+    mine = tiny_classifier()
+    assert teacher_of(RunFolder(home / "run"), mine) is mine
+    with pytest.raises(ConfigError, match="the model given is not the teacher"):
+        akd.dream(home / "run", home / "set.parquet", images=2, teacher=tiny_classifier(seed=1))
+    assert not (home / "set.parquet").exists()
+
+
 def test_a_teacher_that_moved_is_named_anew(home):
     shutil.move(home / "teacher", home / "elsewhere")
     with pytest.raises(ConfigError, match=r"cannot be loaded .*give --teacher its place"):

@@ -203,7 +203,7 @@ def dream(
     if file.suffix != ".parquet":  # by which it is known to `akd evaluate` and on the hub
         raise ConfigError(f"--out {file} must end in .parquet; try --out {file / 'set.parquet'}")
     card = card_file(file)
-    network = teacher if isinstance(teacher, Classifier) else teacher_of(folder, None if teacher is None else str(teacher))
+    network = teacher_of(folder, str(teacher) if isinstance(teacher, Path) else teacher)
     found = dreamt(folder.path, network, images, seed, runtime, look)
     write_parquet(file, found.images, found.labels, found.logits, found.names)
     write_text(card, dream_card(file.name, found, folder, network, environment(runtime)))

@@ -118,8 +118,7 @@ def run_bench(
     """Run what is not run yet under `out`, measure every cell at its last state; a JSON-ready dict of cells and rows.
 
     variants: METHOD or METHOD+IDEA+…; None: every method that fits the task. Each seed has one teacher, shared by all variants,
-    so that variants are compared seed by seed. `look` is
-    told what is being done and how much of it is, in 0..1.
+    so that variants are compared seed by seed. `look` is told what is being done and how much of it is, in 0..1.
     """
     if task_name not in TASKS:
         raise ConfigError(f"unknown task {task_name!r}{did_you_mean(task_name, TASKS)}; there are {', '.join(TASKS)}")

@@ -29,27 +29,31 @@ def load_teacher(run: Run) -> Classifier:
     return load_named(asdict(run.teacher))
 
 
-def teacher_of(folder: RunFolder, named: str | None = None) -> Classifier:
-    """The teacher that the run in `folder` began with, told as it was then; `named`: where it lies by now.
+def teacher_of(folder: RunFolder, named: str | Classifier | None = None) -> Classifier:
+    """The teacher that the run in `folder` began with, told as it was then; `named`: where it lies by now, or itself.
 
     ConfigError where it cannot be had, or is another by its weights; ModelError where `named` cannot be loaded.
     """
+    teacher = named if isinstance(named, Classifier) else _loaded(folder, named)
+    now = digest(teacher)
+    if folder.environment().get("teacher_sha256", now) != now:
+        which = named if isinstance(named, str) else "the model given" if named else "what config.yaml names"
+        raise ConfigError(f"{which} is not the teacher that {folder.path} began with; give --teacher the right one")
+    return teacher
+
+
+def _loaded(folder: RunFolder, named: str | None) -> Classifier:
     told = _located(asdict(folder.config().teacher), folder.environment().get("cwd", ""))
     if named is not None and named != told.get("source"):
         if "members" in told:
             raise ConfigError(f"{folder.path} had several teachers, {named} is one; put them where config.yaml names them")
         told["source"] = named
     try:
-        teacher = load_named(told)
+        return load_named(told)
     except ModelError as error:
         if named is not None:
             raise
         raise ConfigError(f"the run's teacher cannot be loaded ({error}); give --teacher its place") from error
-    now = digest(teacher)
-    if folder.environment().get("teacher_sha256", now) != now:
-        which = named or "what config.yaml names"
-        raise ConfigError(f"{which} is not the teacher that {folder.path} began with; give --teacher the right one")
-    return teacher
 
 
 def _located(told: dict[str, Any], began: str) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def evaluate(
     """Judge `model` on `test_set`, and against `teacher` where one is given, in eval mode and without gradients.
 
     `device`: where to compute, None for where each network is; both are left as they were, mode and place. Ties between
-    logits go to the lower class; `look` is told how far it is. Raises ModelError where a
-    network gives NaN or teacher and model do not go together.
+    logits go to the lower class; `look` is told how far it is. Raises ModelError where a network gives NaN or
+    teacher and model do not go together.
     """
     return judge(model, ask(model, test_set, teacher, batch_size, device, look))
 

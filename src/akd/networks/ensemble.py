@@ -26,6 +26,8 @@ class Ensemble(Classifier):
     """
 
     def __init__(self, members: Sequence[Classifier], classes: Sequence[Sequence[int] | None], combine: str = "mean"):
+        if len(members) != len(classes):
+            raise ModelError(f"{len(members)} teachers and {len(classes)} lists of classes; give each teacher one, or None")
         whole = [range(m.card.num_classes) if known is None else known for m, known in zip(members, classes, strict=True)]
         super().__init__(nn.ModuleList(members), _joint_card(members, whole, told=any(known is not None for known in classes)))
         if combine not in COMBINE:
