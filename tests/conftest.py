@@ -25,6 +25,15 @@ settings.load_profile("akd")
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 
+DEAR = {"quickstart_folder", "exported", "dreamed", "whole", "gathered"}  # fixtures whose tests `make check` leaves out
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if DEAR & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 def _folder(variable: str, default: str) -> Path:
     folder = Path(os.environ.get(variable, ROOT / ".." / "shared" / default)).resolve()
     if not folder.is_dir():

@@ -12,6 +12,7 @@ from tests.conftest import tiny_classifier
 SMALL = {"student": "digitsnet", "steps": 50, "method": {"name": "dfad", "batch_size": 8}}
 
 
+@pytest.mark.slow
 def test_the_callers_threads_are_the_callers_again(tmp_path):
     before, seen = torch.get_num_threads(), []
     akd.distill(
@@ -71,6 +72,7 @@ def test_a_mapping_may_hold_tensors_too(tmp_path):
     assert result.student.card.mean == (0.3,)
 
 
+@pytest.mark.slow
 def test_a_watch_that_raises_loses_nothing(tmp_path):
     def stumble(report):
         if report.step == 100:

@@ -37,6 +37,7 @@ def data(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["labels", "teacher"])
 def test_it_goes_on_bitwise_where_it_stopped(by, data, tmp_path):
     run = from_dict({"teacher": "-", "budget": "50%", "steps": 12, "method": {"name": "akd", "batch_size": 16}})

@@ -325,6 +325,7 @@ def test_recipes_are_listed_and_shown_without_a_teacher(capsys):
     assert "which teacher?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("widths", "told"), [("[8, 16]", True), ("[4, 8]", False)])
 def test_a_student_no_smaller_than_its_teacher_is_remarked_on(widths, told, tmp_path, capsys):
     save_model(tiny_classifier(widths=(8, 16)), tmp_path / "teacher")
@@ -350,6 +351,7 @@ def test_evaluate_speaks_json(here, tmp_path, capsys, monkeypatch):
     assert "top-1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["methods"], ["methods", "--json"], ["design", "--list"]])
 def test_a_reader_that_goes_away_is_no_error_to_talk_about(words):
     command = [sys.executable, "-m", "akd", *words]
@@ -375,6 +377,7 @@ def test_only_classes_below_the_whole_are_called_weak(here, tmp_path, capsys, mo
     assert f" {(wrong + 1) % 4} " in line and "100.0 %" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["watch", "report", "evaluate", "export", "dream"])
 def test_a_run_killed_at_its_start_is_told_in_one_form(command, here, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(here)

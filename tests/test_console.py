@@ -20,6 +20,7 @@ def teacher(tmp_path):
     return str(tmp_path / "teacher")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seldom", "lines"), [(0.0, 3), (3600.0, 0)])
 def test_a_log_gets_a_plain_line_now_and_then(seldom, lines, teacher, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(console, "SELDOM", seldom)

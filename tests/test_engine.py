@@ -30,6 +30,7 @@ def game(request):
     return Game(teacher, student, (3, 32, 32), 10, 8, 8, 2, 3, request.param, mixed=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", LOOPS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 5e-2)])
 def test_the_literal_loops_compute_the_losses_of_akd(game, method, dtype, tolerance):

@@ -63,6 +63,7 @@ def test_the_python_runs(tmp_path):
     assert 0 <= float(done.stdout) <= 100
 
 
+@pytest.mark.slow
 def test_the_tables_are_what_the_results_say():
     checked = subprocess.run([sys.executable, ROOT / "bench" / "tables.py", "--check"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr

@@ -124,8 +124,10 @@ def test_a_collapse_that_the_end_of_the_run_cut_short_is_told(tmp_path):
     saved = folder.load_checkpoint()
     saved["counters"]["best_agreement"] = 100.0  # as if it had learnt; with a rate of zero it never will again
     folder.save_checkpoint(saved)
-    assert go().result["steps"] == 200
-    assert any("doing worse than before" in line for line in said)
+    result = go().result
+    assert result["steps"] == 200
+    assert "worse than before" in result["warning"] and result["warning"] in said
+    assert result["warning"] in (folder / "README.md").read_text()
 
 
 def test_a_finished_run_of_another_teacher_is_refused(tmp_path):

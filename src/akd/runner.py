@@ -129,12 +129,10 @@ def execute(
             folder.rewind_metrics(state.step)
         budget = Budget(run.steps, run.time)
         _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
-        if state.bad_probes:  # too few bad reports to end the run, too many to say nothing
-            say(
-                f"the student was doing worse than before on the probe when the run ended (agreement was up to "
-                f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
-            )
-        return _hand_over(run, folder, state)
+        outcome = _hand_over(run, folder, state)
+        if outcome.result["warning"]:
+            say(outcome.result["warning"])
+        return outcome
 
 
 @contextmanager
@@ -212,6 +210,11 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
     agreement, _, _ = group.same(look_at_probe(state))
     student = state.result.cpu().float().eval()
     params, teacher_params = parameters(student), parameters(state.teacher)
+    # Too few bad reports to end the run, too many to say nothing.
+    worse = (
+        f"the student did worse than before on the probe when the run ended (agreement was up to "
+        f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
+    )
     result = {
         "steps": state.step,
         "seconds": round(state.seconds, 2),
@@ -221,6 +224,7 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
         "macs": macs(student, student.card.input_size),
         "architecture": student.card.architecture,
         "probe_agreement": agreement,
+        "warning": worse if state.bad_probes else None,
         "method": run.method.name,
         "seed": run.seed,
     }

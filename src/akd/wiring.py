@@ -50,7 +50,7 @@ def check_wiring(state: State) -> None:
             if not _flows(eyes.see(network, images, frozenset()).logits, images):
                 raise WiringError(
                     f"no gradient flows through the {who} to its input, so images cannot be sought with it; "
-                    f"remove no_grad, detach or rounding from the {who}'s forward pass"
+                    f"check its weights, and its forward pass for no_grad, detach or rounding"
                 )
         _check_image_loss(state, eyes, Batch(images, labels))
         _check_maker(state, eyes)

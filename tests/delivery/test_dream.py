@@ -133,11 +133,13 @@ def test_the_maker_fills_what_the_bank_lacks(run_folder, tmp_path, teacher):
     torch.testing.assert_close(torch.tensor(table["logits"].to_pylist()), teacher(decoded(table)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_generator_draws_as_many_as_one_likes_without_a_bank(tmp_path):
     said = akd.dream(tiny_run(tmp_path, name="dfad"), tmp_path / "set.parquet", images=3000)
     assert said["sources"] == {"bank": 0, "maker": 3000} and sum(said["classes"].values()) == 3000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [{"name": "fast"}, {"name": "deepinversion", "iterations": 20}], ids=lambda m: m["name"])
 def test_a_run_that_has_fewer_says_how_many(method, tmp_path):
     run = tiny_run(tmp_path, **method)

@@ -123,6 +123,7 @@ def test_pt2_carries_the_same_facts(exported):
     assert json.loads(json.loads(facts["card.json"])["label_names"]) == list(NAMES)
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize(("normalise", "softmax"), [(False, False), (True, True), (False, True)])
 def test_normalisation_and_softmax_are_the_callers_choice(normalise, softmax, student, run_folder, tmp_path):
@@ -188,6 +189,7 @@ def test_a_file_that_says_something_else_is_not_kept(foreign, tmp_path, capsys):
     assert list(json.loads(capsys.readouterr().out)) == ["error"]
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_eight_bits_that_lose_the_classes_are_not_kept(foreign, tmp_path, capsys):
     assert main([*foreign("Loud"), "--format", "onnx,int8"]) == 1
@@ -203,6 +205,7 @@ def test_a_network_that_cannot_be_traced_is_told_in_one_line(foreign, tmp_path, 
     assert (tmp_path / "out" / "model.safetensors").exists() and not (tmp_path / "out" / "model.pt2").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_table_within_80_columns(run_folder, tmp_path, capsys):
     argv = ["export", str(run_folder), "--out", str(tmp_path / "o"), "--format", "pt2,safetensors"]
     assert main(argv) == 0

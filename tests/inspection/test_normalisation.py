@@ -102,6 +102,7 @@ def trained(mean: float, std: float) -> Classifier:
     return model.freeze()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["own", "none", "half", "pixels"])
 def test_digits_teachers_tell_their_pixels(name):
     digits = digits_split()

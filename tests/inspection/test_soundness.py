@@ -125,6 +125,7 @@ def test_methods_that_need_what_is_not_there_say_so():
     assert misfits(plain, look_at_batch_norms(plain))["dafl"] == "needs a last linear layer"
 
 
+@pytest.mark.slow
 def test_looking_changes_nothing_and_says_what_a_step_costs():
     model = tiny_classifier().train()
     model.requires_grad_(True)

@@ -73,6 +73,7 @@ def assert_lawful(found: Design, of: Classifier) -> None:
     assert "\n" not in found.why
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(name=st.sampled_from(FAST), classes=st.sampled_from([10, 100, 1000]), percent=st.floats(2, 60))
 def test_any_share_of_any_teacher_is_met(name, classes, percent):
@@ -81,6 +82,7 @@ def test_any_share_of_any_teacher_is_met(name, classes, percent):
     assert_lawful(found, teacher(name, classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "classes", "budget"),
     [("resnet34", 100, "10%"), ("resnet34-imagenet", 1000, "10%"), ("resnet34", 100, "50MMACs")],
@@ -124,6 +126,7 @@ def test_a_tiny_budget_is_met_or_one_that_can_be_is_named(classes, target):
     assert_lawful(found, of)
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(budgets=st.lists(st.floats(2, 60), min_size=2, max_size=2).map(sorted))
 def test_more_budget_is_more_student(budgets):
@@ -277,6 +280,7 @@ def test_any_text_is_a_budget_or_one_clear_line(text):
     assert "\n" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "teacher", [["--arch", "resnet34", "--num-classes", "100"], ["--arch", "resnet110", "--num-classes", "10"]]
 )

@@ -436,6 +436,7 @@ for source in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_the_hubs_cache_is_read_and_a_miss_names_the_command(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub", reason="the hub extra is not installed")
     cached, revision = tmp_path / "models--owner--repo", "a" * 40

@@ -373,6 +373,7 @@ def without(state: State, part: str) -> State:
     return {name: tensor for name, tensor in state.items() if part not in name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "state", "told"),
     [

@@ -57,6 +57,7 @@ def test_images_by_class_are_those_in_which_the_teacher_sees_it(whole, teacher_f
     assert torch.bincount(shown.said, minlength=4).tolist() == seen
 
 
+@pytest.mark.slow
 def test_a_method_without_a_bank_is_asked_for_images(bankless):
     (run,) = gather([bankless], Sources()).values["runs"]
     assert run["synthetic"]["made"] is None and "drawn" in run["synthetic"]["source"]
@@ -64,6 +65,7 @@ def test_a_method_without_a_bank_is_asked_for_images(bankless):
     assert again == run["synthetic"]
 
 
+@pytest.mark.slow
 def test_several_teachers_and_ideas_are_told(teacher_folder, tmp_path, data):
     save_model(tiny_classifier(seed=2, widths=(6, 10)), tmp_path / "second")
     members = {"members": [{"source": str(teacher_folder)}, {"source": str(tmp_path / "second")}]}

@@ -59,7 +59,9 @@ def test_what_looks_wrong_is_told():
     assert "student: not a number" in standing(running(line(1, student=None)))["warnings"][0]
     assert "nothing written for 10 min" in standing(running(line(1), quiet=600.0))["warnings"][0]
     assert "went wrong" in standing(running(line(1), status="diverged"))["warnings"][0]
-    assert standing(running(line(1), status="finished", quiet=1e9))["warnings"] == []
+    done = partial(running, line(1), status="finished", quiet=1e9)
+    assert standing(done(result={"warning": None}))["warnings"] == []
+    assert standing(done(result={"warning": "it did worse"}))["warnings"] == ["it did worse"]
 
 
 def test_before_the_first_report():

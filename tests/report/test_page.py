@@ -78,6 +78,7 @@ def test_a_page_needs_nothing_from_outside_and_names_stay_text(gathered, run_fol
     assert "{{ 7*7 }}" in said
 
 
+@pytest.mark.slow
 def test_several_runs_side_by_side(both):
     text = render(both)
     assert_self_contained(Page(text))

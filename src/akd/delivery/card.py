@@ -21,6 +21,7 @@ PROOF = {
 
 def run_card(run: Run, result: dict[str, Any], environment: dict[str, Any], record: dict[str, Any]) -> str:
     """Markdown for `README.md`."""
+    warning = f"**Warning:** {result['warning']}.\n\n" if result["warning"] else ""
     return f"""# A student distilled without data
 
 `student/` is the last state of the run (not the best): {result["architecture"]}, {result["params"]:,} parameters,
@@ -35,7 +36,7 @@ def run_card(run: Run, result: dict[str, Any], environment: dict[str, Any], reco
 | conditions | seed {run.seed}, {conditions(environment)} |
 | read while distilling | {PROOF[record["data_free"]]}: see `data_free.json` |
 
-No test set was looked at. To measure the student:
+{warning}No test set was looked at. To measure the student:
 
     akd evaluate . --data YOUR_TEST_SET
 

@@ -17,9 +17,10 @@ from akd.runfolder import RunFolder
 
 
 def check_free(folder: Path) -> None:
-    """ConfigError where `folder` has a card already: its user may have written the license into it."""
-    if (folder / "README.md").exists():
-        raise ConfigError(f"{folder} has a README.md, perhaps with your own words; move it, or choose another --push-dir")
+    """ConfigError where `folder` has a card already, into which its user may have written the license, or another model."""
+    for name in ("README.md", "model.safetensors", "config.json"):
+        if (folder / name).exists():
+            raise ConfigError(f"{folder} has a {name} of its own; move it, or choose another --push-dir")
 
 
 def write_hub_folder(folder: Path, student: Classifier, export: Export, run: Path | None) -> None:

@@ -112,6 +112,8 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str, finite: bo
             return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
         except ModelError as error:
             refusals.append(error)
+    if len(names) == 1 and from_timm:
+        raise ModelError(f"{source}: its config.json names an architecture that is not akd's, and {refusals[0]}")
     raise refusals[0]
 
 

@@ -61,6 +61,8 @@ def _status(run: dict[str, Any]) -> Finding | None:
     if run["status"] == "diverged":
         text = f"It ended after {done}, and nothing was handed over. The last good student is what is measured here; try a "
         return Finding("bad", "The run went wrong", text + "lower method.student_lr or another method.")
+    if warning := run["result"].get("warning"):
+        return Finding("bad", "It ended worse than it had been", f"{warning[0].upper()}{warning[1:]}.")
     return None
 
 

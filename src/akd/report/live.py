@@ -51,7 +51,9 @@ def warnings(run: dict[str, Any]) -> list[str]:
     """What looks wrong, a line each: by the same measure as the run's own watch over its probe."""
     if run["status"] == "diverged":
         return ["the run went wrong and ended; its last good student is in last-good/"]
-    if run["status"] == "finished" or not run["metrics"]:
+    if run["status"] == "finished":
+        return [warning] if (warning := run["result"].get("warning")) else []
+    if not run["metrics"]:
         return []
     metrics, last, found = run["metrics"], run["metrics"][-1], []
     if broken := [name for name, value in last.items() if value is None]:
