@@ -46,12 +46,12 @@ EACH_METHOD = pytest.mark.parametrize(
 )
 
 
-def fresh_state(method, teacher=None, seed=3):
+def fresh_state(method, teacher=None, seed=3, precision="fp32"):
     teacher = teacher or tiny_classifier()
     student = copy.deepcopy(tiny_classifier(seed=1, widths=(4, 6))).requires_grad_()
     name, *ideas = method.split("+")
     plan = plan_of(small(METHODS[name]), [IDEAS[idea]() for idea in ideas], teacher.card)
-    return State(plan, teacher, student, make_runtime("cpu"), seed)
+    return State(plan, teacher, student, make_runtime("cpu", precision), seed)
 
 
 def run(state, steps):
@@ -73,8 +73,9 @@ def assert_same(a, b):
 
 
 @EACH_METHOD
-def test_losses_are_finite_and_the_student_moves(method):
-    state = fresh_state(method)
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+def test_losses_are_finite_and_the_student_moves(method, precision):
+    state = fresh_state(method, precision=precision)
     before = copy.deepcopy(state.student.state_dict())
     (report,) = run(state, 12)
     assert report.step == 12 and report.losses and all(v == v for v in report.losses.values())

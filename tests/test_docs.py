@@ -42,7 +42,7 @@ def wavering(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("wavering")
 def test_the_example_of_a_method_keeps_the_contract(tmp_path):
-    test_contract.test_losses_are_finite_and_the_student_moves("wavering")
+    test_contract.test_losses_are_finite_and_the_student_moves("wavering", "fp32")
     test_contract.test_a_resumed_run_is_bitwise_equal_to_a_straight_one("wavering", 6, tmp_path)
     test_contract.test_the_teacher_is_untouched_and_no_hook_is_left("wavering")
     assert catalogue()["methods"]["wavering"]["image"] == ["waver", "balance", "bn"]

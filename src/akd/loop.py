@@ -23,7 +23,7 @@ from akd.errors import Diverged
 from akd.eyes import Eyes
 from akd.networks.taps import Sight
 from akd.objectives.terms import at
-from akd.probe import look_at_probe
+from akd.probe import look_at_probe, trouble
 from akd.state import State, all_finite, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
@@ -152,12 +152,13 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
     while (progress := budget.progress(state)) < 1.0 or state.step == 0:
         began = time.monotonic()
         with state.rng.here():
-            if stepping := state.left > 0:
+            stepping = state.left > 0
+            if not stepping:
+                turn_of_maker(image_eyes, progress)
+            else:
                 terms, shown = student_step(student_eyes, next_batch(state), progress)
                 state.left -= 1
                 state.note(terms)
-            else:
-                turn_of_maker(image_eyes, progress)
         state.seconds += time.monotonic() - began
         if stepping and state.step % REPORT_EVERY == 0:
             yield from reported(state, budget, shown)
@@ -172,8 +173,9 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
     began = time.monotonic()
     sums = torch.stack([value / count for value, count in state.window.values()]).tolist()  # one wait for the device
     losses = dict(zip(state.window, sums, strict=True))
-    agreement, probe_kl, wrong = look_at_probe(state)
-    broken = [name for name, value in {**losses, "probe_kl": probe_kl}.items() if not math.isfinite(value)]
+    probed = look_at_probe(state)
+    wrong = trouble(state, probed)
+    broken = [name for name, value in {**losses, "probe_kl": probed.kl}.items() if not math.isfinite(value)]
     if broken:
         rates = {"generator_lr" if name.startswith("image/") else "student_lr" for name in broken}
         remedy = " or ".join(sorted(rates, reverse=True))  # each drags the other along
@@ -181,7 +183,7 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
     if not wrong and not all_finite(floats_of(state.student)):
         wrong = f"diverged at step {state.step}: the student's weights are no numbers any more; try a lower student_lr"
     # Rounding may differ from one GPU to the next; whether the run goes on must not.
-    agreement, probe_kl, wrong = state.runtime.group.same((agreement, probe_kl, wrong))
+    probed, wrong = state.runtime.group.same((probed, wrong))
     state.window = {}
     state.seconds += time.monotonic() - began
     yield Report(
@@ -189,8 +191,8 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
         seconds=state.seconds,
         progress=budget.progress(state),
         losses=losses,
-        agreement=agreement,
-        probe_kl=probe_kl,
+        agreement=probed.agreement,
+        probe_kl=probed.kl,
         healthy=not wrong and state.bad_probes == 0,
         images=shown.images,
         said=shown.labels,

@@ -30,7 +30,7 @@ from akd.notebook import Notebook
 from akd.parallel import Group, joined
 from akd.probe import look_at_probe
 from akd.runfolder import RunFolder, environment
-from akd.runtime import make_runtime, threads
+from akd.runtime import Rng, make_runtime, threads
 from akd.state import State
 from akd.teachers import digest, load_teacher
 from akd.wall import Wall, standing
@@ -53,8 +53,7 @@ def make_student(run: Run, teacher: Classifier) -> Classifier:
     """The student that the run names or budgets, freshly initialised from the run's seed."""
     card = teacher.card
     chosen = design_student(teacher, run.budget).chosen if run.budget is not None else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
+    with Rng(run.seed).here():
         if chosen:
             student = build_student(chosen, card)
         else:
@@ -192,22 +191,24 @@ def _distil(state: State, budget: Budget, notebook: Notebook, asked: list[int]) 
             if signum or due:
                 notebook.save()
             if signum:
-                _stop(signum, notebook.folder, state)
+                _stop(signum, notebook)
     except Diverged as error:
         raise Diverged(f"{error}; the last good student is in {notebook.save_last_good()}") from error
     notebook.save()
 
 
-def _stop(signum: int, folder: RunFolder, state: State) -> None:
+def _stop(signum: int, notebook: Notebook) -> None:
     if signum == signal.SIGINT:
         raise KeyboardInterrupt
-    raise Stopped(f"stopped at step {state.step}, saved in {folder.path}; start the same command again to go on")
+    step, saved, path = notebook.state.step, notebook.saved, notebook.folder.path
+    kept = f"saved in {path}" if saved == step else f"step {saved}, when all was well, is what {path} keeps"
+    raise Stopped(f"stopped at step {step}, {kept}; start the same command again to go on")
 
 
 def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
     """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
     group = state.runtime.group
-    agreement, _, _ = group.same(look_at_probe(state))
+    agreement = group.same(look_at_probe(state)).agreement
     student = state.result.cpu().float().eval()
     params, teacher_params = parameters(student), parameters(state.teacher)
     # Too few bad reports to end the run, too many to say nothing.

@@ -61,7 +61,7 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32, 
             )
         device = f"cuda:{here.local_rank}"
     try:
-        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+        if torch.device(device).type not in ("cpu", "cuda"):
             raise RuntimeError("not a device that akd computes on")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -107,14 +107,23 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Rng:
-    """The run's own random numbers: whatever the caller draws in between leaves them alone, and they survive a kill."""
+CPU = torch.device("cpu")
 
-    def __init__(self, seed: int, device: torch.device):
+
+class Rng:
+    """Random numbers of one's own: whatever the caller draws in between leaves them alone, and they survive a kill."""
+
+    def __init__(self, seed: int, device: torch.device = CPU):
         self.seed, self.device = seed, device
         with self._kept():
-            torch.manual_seed(seed)
+            self._seed(seed)
             self.state = self._read()
+
+    def _seed(self, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU of the machine
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
 
     def _read(self) -> list[torch.Tensor]:
         states = [torch.get_rng_state()]
@@ -135,7 +144,7 @@ class Rng:
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """Inside, random numbers are the run's; outside, the caller's go on as if nothing had happened."""
+        """Inside, random numbers are one's own; outside, the caller's go on as if nothing had happened."""
         with self._kept():
             self._write(self.state)
             yield
@@ -145,5 +154,5 @@ class Rng:
     def apart(self, *path: int) -> Iterator[None]:
         """Inside, random numbers that only the seed and `path` decide; outside, as if none of them had been drawn."""
         with self._kept():
-            torch.manual_seed(int(np.random.SeedSequence((self.seed, *path)).generate_state(1, np.uint64)[0]))
+            self._seed(int(np.random.SeedSequence((self.seed, *path)).generate_state(1, np.uint64)[0]))
             yield

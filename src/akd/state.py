@@ -43,7 +43,8 @@ def student_optimiser(spec: StudentOptimiser, parameters: list[nn.Parameter]) ->
 
 def floats_of(network: nn.Module | None) -> list[Tensor]:
     """Parameters and floating-point buffers, as they lie in the network."""
-    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()] if network else []
+    state = network.state_dict().values() if network is not None else ()
+    return [value for value in state if isinstance(value, Tensor) and value.is_floating_point()]
 
 
 def all_finite(tensors: list[Tensor]) -> bool:
@@ -75,6 +76,7 @@ class State:
         self.probe = self.probe.to(runtime.device)
         self._said: Tensor | None = None
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
+        # As they lie in the networks, once: nothing puts other storage under them while a run goes.
         self._averaged = floats_of(self.average), floats_of(self.student)
         self.pictures = Bank(PICTURES, student.card.input_size).to(runtime.device) if plan.pictures else None
         self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
@@ -136,8 +138,10 @@ class State:
         self.window = {name: (value.to(device), count) for name, (value, count) in saved["window"].items()}
 
     def finite(self) -> bool:
-        """No loss since the last report was NaN or infinite (this waits for the device)."""
-        return all_finite([value for value, _ in self.window.values()])
+        """No loss since the last report, no weight and no statistic is NaN or infinite (this waits for the device)."""
+        networks = (self.student, self.average, self.maker, self.modules, self.critics)
+        losses = [value for value, _ in self.window.values()]
+        return all_finite([*losses, *(tensor for network in networks for tensor in floats_of(network))])
 
     def note(self, terms: dict[str, Tensor]) -> None:
         """Add to the sums since the last report; nothing is read back from the device here."""

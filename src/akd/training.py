@@ -10,6 +10,7 @@ from torch import Tensor
 
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
+from akd.runtime import Rng
 from akd.synthesis.augment import shift
 
 BATCH = 64
@@ -26,8 +27,7 @@ def train_teacher(
 ) -> Classifier:
     """The card's architecture trained on images uint8 [N, C, H, W] and labels [N], shifted by up to an eighth of the side."""
     pad = max(1, card.input_size[-1] // 8)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Rng(seed).here():
         net = zoo.build(card.architecture, card.num_classes, card.input_size, **card.arguments)
         teacher = Classifier(net, card)
         steps = int(epochs * (len(labels) // BATCH))

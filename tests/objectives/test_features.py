@@ -44,7 +44,14 @@ def test_attention_ignores_channels_and_scale():
 
 @pytest.mark.parametrize(
     ("arch", "names"),
-    [("resnet20", ["layer1", "layer2", "layer3"]), ("resnet18", ["layer1", "layer2", "layer3", "layer4"])],
+    [
+        ("resnet20", ["layer1", "layer2", "layer3"]),
+        ("resnet18", ["layer1", "layer2", "layer3", "layer4"]),
+        ("resnet50", ["layer1", "layer2", "layer3", "layer4"]),
+        ("wrn16-1", ["block1", "block2", "relu"]),
+        ("mobilenetv2", ["features.3", "features.6", "features.13", "features"]),
+        ("vgg8", ["features.2", "features.6", "features.10", "features.14", "features.18"]),
+    ],
 )
 def test_stages_are_found_by_running_the_network_once(arch, names):
     net = build(arch, 10, (3, 32, 32)).train()
@@ -102,8 +109,9 @@ def test_adapters_join_networks_of_other_depth_stages_and_size(maps, of_teacher,
         assert len(adapters.pairs) == len(layer_names(student))
 
 
-def test_a_class_map_pools_to_the_class_logit():
-    net = build("resnet20", 10, (3, 32, 32)).eval()
+@pytest.mark.parametrize("arch", ["resnet20", "wrn16-1"])
+def test_a_class_map_pools_to_the_class_logit(arch):
+    net = build(arch, 10, (3, 32, 32)).eval()
     with tapped(net, frozenset({"stages", "feature"}), stage_names(net, (3, 32, 32))) as see:
         sight = see(torch.rand(4, 3, 32, 32))
     classes = torch.tensor([1, 3, 3, 9])

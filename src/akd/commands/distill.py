@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", metavar="T", help="90s, 10m or 1.5h, instead of steps")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder; an unfinished run there goes on")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1")
     parser.add_argument("--precision", help="auto, fp32 or bf16")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--recipe", metavar="NAME", help="a run that ships with akd, e.g. cifar100-10pct; options override it")

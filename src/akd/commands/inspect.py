@@ -28,7 +28,7 @@ MARKS = {"ok": "green", "?": "yellow", "NO": "bold red"}
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("teacher", help="as for `akd distill --teacher`")
     model_options(parser)
-    parser.add_argument("--device", default="auto", help="where to time the steps: auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", default="auto", help="where to time the steps: auto, cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, help="CPU threads")
 
 

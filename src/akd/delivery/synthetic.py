@@ -16,7 +16,7 @@ from akd.files import lacking
 from akd.ideas import plan_of
 from akd.networks.classifier import ModelCard
 from akd.runfolder import RunFolder
-from akd.runtime import Runtime
+from akd.runtime import Rng, Runtime
 from akd.synthesis.bank import Bank, eight_bit
 from akd.synthesis.pictures import pictures
 
@@ -78,8 +78,7 @@ def images_of(source: Path | None, card: ModelCard, count: int, seed: int = 0) -
     if source is not None and (source / "checkpoint.pt").exists():
         with _checkpoint(source) as saved:
             bank, _ = _bank(saved, card)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Rng(seed).here():
         mine = bank[torch.randperm(len(bank))[:count]]
         if len(mine) == count:
             return mine, "the run's image bank"

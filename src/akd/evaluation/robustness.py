@@ -11,6 +11,7 @@ from torch import Tensor
 from akd.evaluation.data import TestSet
 from akd.evaluation.metrics import Look, lent, nobody, percent
 from akd.networks.classifier import Classifier
+from akd.runtime import Rng
 from akd.synthesis.pgd import pgd
 
 STEPS = 10
@@ -50,10 +51,8 @@ def robustness(
     count = min(images or len(test_set.labels), len(test_set.labels))
     chosen = torch.linspace(0, len(test_set.labels) - 1, count).round().long()
     place = torch.device(device) if device is not None else model.mean.device
-    forked = [place] if place.type == "cuda" else []
     clean, robust = [], []
-    with lent(model, place), torch.random.fork_rng(devices=forked):
-        torch.manual_seed(seed)
+    with lent(model, place), Rng(seed, place).here():
         for i, pick in enumerate(chosen.split(batch_size)):
             look(i * batch_size / count)
             shown = test_set.images[pick].to(place, model.mean.dtype) / 255

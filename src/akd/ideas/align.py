@@ -10,7 +10,7 @@ from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
 from akd.objectives.features import Adapters
-from akd.objectives.terms import Schedule, never
+from akd.objectives.terms import Schedule, never, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Features(Idea):
     maps: ClassVar[str] = "stages"
 
     weight: Schedule = 1.0
-    adversary: float = 0.1
+    adversary: Schedule = 0.1
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         maps, name = self.maps, self.name
@@ -34,7 +34,7 @@ class Features(Idea):
         return replace(
             plan,
             student={**plan.student, name: wants.aligned(self.weight, maps, name)},
-            image={**plan.image, name: wants.aligned(-self.adversary, maps, name)} if plan.image else plan.image,
+            image={**plan.image, name: wants.aligned(times(self.adversary, -1.0), maps, name)} if plan.image else plan.image,
             modules={**plan.modules, name: lambda teacher, student: Adapters(teacher, student, maps)},
         )
 
@@ -46,4 +46,4 @@ class Layers(Features):
     name: ClassVar[str] = "layers"
     maps: ClassVar[str] = "layers"
 
-    adversary: float = 0.0
+    adversary: Schedule = 0.0

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from akd.errors import ConfigError
 from akd.inspection.advice import Advice, advise, misfits
 from akd.inspection.cost import Cost, measure_steps
@@ -19,7 +17,7 @@ from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.design import build_student
 from akd.networks.measure import macs, parameters
 from akd.runfolder import environment
-from akd.runtime import Runtime, make_runtime
+from akd.runtime import Rng, Runtime, make_runtime
 from akd.wiring import WiringError
 
 __all__ = ["Advice", "Answers", "BatchNorms", "Cost", "Inspection", "Normalisation", "inspect_teacher"]
@@ -92,8 +90,7 @@ def inspect_teacher(teacher: Classifier, device: str = "auto", say: Callable[[st
 
 
 def _measured(advice: Advice, teacher: Classifier, runtime: Runtime, say: Callable[[str], None]) -> Cost:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with Rng(0).here():
         student = build_student(advice.student, teacher.card)
     return measure_steps(METHODS[advice.method](), teacher, student, runtime, say)
 

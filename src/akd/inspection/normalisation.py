@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from akd.networks.classifier import Classifier
 from akd.networks.taps import batch_norms
+from akd.runtime import Rng
 from akd.synthesis.pictures import clouds, dead_leaves
 
 PICTURES = 128
@@ -185,8 +186,7 @@ def _doubles(values: Numbers) -> Tensor:
 
 def _unit_pictures(teacher: Classifier) -> Tensor:
     """Formula pictures [PICTURES, C, H, W] with mean 0 and deviation 1 in every colour."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with Rng(0).here():
         drawn = torch.cat([dead_leaves(PICTURES * 3 // 4, teacher.card), clouds(PICTURES // 4, teacher.card)])
     over = (0, 2, 3)
     return (drawn - drawn.mean(over, keepdim=True)) / drawn.std(over, keepdim=True)

@@ -10,6 +10,7 @@ from torch import nn
 from akd.errors import brief
 from akd.networks.classifier import Classifier
 from akd.networks.taps import BATCH_NORM, batch_norms
+from akd.runtime import Rng
 from akd.synthesis.pictures import pictures
 
 CONSTANT = 1e-3  # deviation of a channel behind its BatchNorm; a real ResNet-56's stillest has 4e-3, its median 0.3
@@ -99,8 +100,7 @@ def _constant(layer: nn.Module) -> int:
 
 def ask(teacher: Classifier) -> Answers:
     """Show the teacher pictures and noise, and follow the gradient of its answer back to the image."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with Rng(0).here():
         drawn = pictures(PROBE // 2, teacher.card)
         images = torch.cat([drawn, torch.rand(PROBE - len(drawn), *teacher.card.input_size)]).to(teacher.mean)
     with torch.no_grad():

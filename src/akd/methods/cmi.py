@@ -10,7 +10,7 @@ from akd.methods.plan import Plan, shifted
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
 from akd.objectives.features import Projection
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, times
 from akd.synthesis.rounds import Rounds
 
 
@@ -19,7 +19,8 @@ class CMI(Inverting):
     """A generator from scratch each round, whose images must be told apart from each other and from those of the bank.
 
     Differs from the paper: the negatives are `negatives` images of the bank looked at anew, where the authors keep the
-    features of 40,960; both views are shifts of the whole image, where the authors also cut small crops.
+    features of 40,960; both views are shifts of the whole image, where the authors also cut small crops; images are told apart
+    by the teacher's last feature, where the authors take the means of all BatchNorm inputs and hold the first view fixed.
     """
 
     name: ClassVar[str] = "cmi"
@@ -30,7 +31,7 @@ class CMI(Inverting):
     latent_lr: float = 1e-3
     bn: Schedule = 1.0
     one_hot: Schedule = 0.5
-    adversary: float = 0.5
+    adversary: Schedule = 0.5
     contrast: Schedule = 0.8
     contrast_temperature: float = 0.1
     negatives: int = 256
@@ -42,7 +43,7 @@ class CMI(Inverting):
             {
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
-                "adversary": wants.disagreement(-self.adversary),
+                "adversary": wants.disagreement(times(self.adversary, -1.0)),
                 "contrast": wants.told_apart(self.contrast, shifted(card), self.contrast_temperature, self.negatives),
             },
             critics={"contrast": lambda teacher, _student: Projection(teacher)},

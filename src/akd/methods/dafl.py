@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,8 +17,9 @@ from akd.synthesis.online import Online
 class DAFL(Method):
     """A generator of images that the teacher is sure of, excited by and finds balanced; no adversary.
 
-    The weights are those of the paper's MNIST runs (its CIFAR runs use less one-hot and activation). Differs from the
-    paper: generator and student take turns, where the authors step both on one batch.
+    The weights are those of the paper's MNIST runs (its CIFAR runs use less one-hot and activation), the student's optimiser is
+    that of its CIFAR runs. Differs from the paper: generator and student take turns, where the authors step both on one batch
+    and the generator feels the student's loss too; the generator's learning rate is 1e-3.
     """
 
     name: ClassVar[str] = "dafl"
@@ -29,7 +31,7 @@ class DAFL(Method):
     generator_lr: float = 1e-3
     one_hot: Schedule = 1.0
     activation: Schedule = 0.1
-    balance: Schedule = 5.0
+    balance: Schedule = 5.0 / math.log(10)  # the authors' entropy is in decimal logarithms
 
     def plan(self, card: ModelCard) -> Plan:
         return Plan(

@@ -18,8 +18,8 @@ class DeepInversion(Inverting):
     """Images optimised pixel by pixel: asked class, BatchNorm statistics, smoothness, and (adaptive) a student proved wrong.
 
     `competition` 0 gives plain DeepInversion. Differs from the paper: batches go into a bank and the student trains between
-    them, so that the competition always meets the student of the moment; pixels are kept in 0..1 (which
-    stands in for the authors' small L2 prior).
+    them, so that the competition always meets the student of the moment; pixels are kept in 0..1 (which stands in for the
+    authors' small L2 prior); images are judged under a shift and a mirror, where the authors roll by two pixels.
     """
 
     name: ClassVar[str] = "deepinversion"
@@ -42,6 +42,6 @@ class DeepInversion(Inverting):
                 "one_hot": wants.asked(self.one_hot),
                 "bn": wants.statistics(self.bn),
                 "variation": wants.smooth(self.variation),
-                "competition": wants.competition(self.competition),
+                "competition": wants.competition(self.competition, self.temperature),
             },
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, times
 from akd.synthesis.online import Online
 
 
@@ -27,7 +27,7 @@ class DFQ(Method):
     student_lr: float = 0.1
     weight_decay: float = 1e-4
     generator_lr: float = 1e-3
-    adversary: float = 1.0
+    adversary: Schedule = 1.0
     bn: Schedule = 1.0
     one_hot: Schedule = 1.0
     balance: Schedule = 20.0
@@ -36,7 +36,7 @@ class DFQ(Method):
         return Plan(
             maker=Online(lr=cosine(self.generator_lr)),
             image={
-                "adversary": wants.divergence(-self.adversary),
+                "adversary": wants.divergence(times(self.adversary, -1.0)),
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.confident(self.one_hot),
                 "balance": wants.balanced(self.balance),

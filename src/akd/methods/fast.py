@@ -9,7 +9,7 @@ from akd.methods.inverting import Inverting
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, times
 from akd.synthesis.rounds import Rounds
 
 
@@ -18,7 +18,8 @@ class Fast(Inverting):
     """A generator whose start is meta-learnt, so that `generator_steps` of it (2, 5 or 10) make a batch.
 
     Latents are optimised along with the generator. Differs from the paper: the start follows each round's end (Reptile)
-    where the authors accumulate first-order gradients; BatchNorm statistics are the batch's own, without a running mean.
+    where the authors accumulate first-order gradients; BatchNorm statistics are the batch's own, without a running mean; the
+    adversary is there from the first round, where theirs waits for the student to begin.
     """
 
     name: ClassVar[str] = "fast"
@@ -32,7 +33,7 @@ class Fast(Inverting):
     warmup_rounds: int = 20
     bn: Schedule = 10.0
     one_hot: Schedule = 0.5
-    adversary: float = 1.33
+    adversary: Schedule = 1.33
 
     def plan(self, card: ModelCard) -> Plan:
         return self.assembled(
@@ -48,6 +49,6 @@ class Fast(Inverting):
             {
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
-                "adversary": wants.disagreement(-self.adversary),
+                "adversary": wants.disagreement(times(self.adversary, -1.0)),
             },
         )

@@ -9,7 +9,7 @@ from akd.methods.inverting import Inverting
 from akd.methods.plan import Plan
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, times
 from akd.synthesis.names import name_vectors
 from akd.synthesis.rounds import Rounds
 
@@ -19,7 +19,8 @@ class NAYER(Inverting):
     """The generator reads the class's name; linear layers drawn anew for each batch stand in for noise.
 
     Differs from the paper: names become vectors by their letters (the authors ask a language model), and without names each
-    class has a random vector; BatchNorm statistics are the batch's own; one batch of images a round instead of two.
+    class has a random vector; BatchNorm statistics are the batch's own; one batch of images a round instead of two; the student
+    and the adversary begin with the first round, where the authors fill the bank for some epochs before.
     """
 
     name: ClassVar[str] = "nayer"
@@ -35,7 +36,7 @@ class NAYER(Inverting):
     renew: int = 20
     bn: Schedule = 10.0
     one_hot: Schedule = 0.5
-    adversary: float = 1.33
+    adversary: Schedule = 1.33
 
     def plan(self, card: ModelCard) -> Plan:
         return self.assembled(
@@ -51,6 +52,6 @@ class NAYER(Inverting):
             {
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
-                "adversary": wants.disagreement(-self.adversary),
+                "adversary": wants.disagreement(times(self.adversary, -1.0)),
             },
         )

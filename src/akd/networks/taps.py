@@ -68,7 +68,10 @@ def layer_names(network: nn.Module) -> list[str]:
 
 
 def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[str]:
-    """The modules that give the last feature map at each resolution, from fine to coarse; found by running it once."""
+    """The modules that give the last feature map at each resolution, from fine to coarse; found by running it once.
+
+    What lies inside a block that strides is no stage, though it may come last at its resolution: the block adds to it.
+    """
     network = inside(network)
     outputs: list[tuple[str, torch.Size]] = []
 
@@ -88,7 +91,18 @@ def stage_names(network: nn.Module, input_size: tuple[int, int, int]) -> list[st
         for handle in handles:
             handle.remove()
     last = {shape: name for name, shape in outputs}
-    return list(last.values())
+    whole = {shape: name for name, shape in outputs if not _within_a_stride(network, name, shape, outputs)}
+    return list({**last, **whole}.values())
+
+
+def _within_a_stride(network: nn.Module, name: str, shape: torch.Size, outputs: list[tuple[str, torch.Size]]) -> bool:
+    """Whether a module around `name` leads from this resolution to just one other; a plain sequence does so openly."""
+    parts = name.split(".")
+    for block in (".".join(parts[:i]) for i in range(1, len(parts))):
+        seen = [size for other, size in outputs if f"{other}.".startswith(f"{block}.")]
+        if not isinstance(network.get_submodule(block), nn.Sequential) and len({*seen}) == 2 and seen[-1] != shape:
+            return True
+    return False
 
 
 @contextmanager

@@ -51,9 +51,10 @@ class WideResNet(nn.Module):
         self.block2 = Stage(blocks, 16 * width, 32 * width, 2)
         self.block3 = Stage(blocks, 32 * width, 64 * width, 2)
         self.bn1 = nn.BatchNorm2d(64 * width)
+        self.relu = nn.ReLU()
         self.fc = nn.Linear(64 * width, num_classes)
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.block3(self.block2(self.block1(self.conv1(images))))
-        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+        return self.fc(self.relu(self.bn1(x)).mean((2, 3)))

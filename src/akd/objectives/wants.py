@@ -28,9 +28,9 @@ def disagreement(weight: Schedule) -> Term:
     return Term(weight, lambda seen: logits.masked_disagreement(seen.student.logits, seen.teacher.logits))
 
 
-def competition(weight: Schedule) -> Term:
-    """1 - JS(teacher, student): low where the student is wrong (Adaptive DeepInversion)."""
-    return Term(weight, lambda seen: 1 - logits.js(seen.student.logits, seen.teacher.logits))
+def competition(weight: Schedule, temperature: Schedule) -> Term:
+    """1 - JS(teacher, student) at a temperature: low where the student is wrong (Adaptive DeepInversion)."""
+    return Term(weight, lambda seen: 1 - logits.js(seen.student.logits, seen.teacher.logits, at(temperature, seen.progress)))
 
 
 def statistics(weight: Schedule) -> Term:

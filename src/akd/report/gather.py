@@ -25,7 +25,7 @@ from akd.networks.models import load_model
 from akd.report.record import evenly, read_run, student_folder
 from akd.report.synthetic import collapse, look, sample_of, wanted
 from akd.runfolder import RunFolder, environment
-from akd.runtime import make_runtime
+from akd.runtime import Rng, make_runtime
 from akd.synthesis.bank import eight_bit
 from akd.synthesis.pictures import pictures
 from akd.teachers import teacher_of
@@ -67,8 +67,7 @@ class Teacher:
         )
         tell("the teacher on formula pictures and real images", None)
         count = wanted(model)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with Rng(0).here():
             formulas = eight_bit(pictures(count, model.card))
         self.yardsticks = {"formula pictures": look(model, formulas, device)[0]}
         if self.test is not None:

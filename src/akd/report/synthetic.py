@@ -18,7 +18,7 @@ from akd.networks.classifier import Classifier
 from akd.networks.taps import batch_norms, tapped
 from akd.objectives.images import batch_moments
 from akd.report.record import evenly
-from akd.runtime import Runtime
+from akd.runtime import Rng, Runtime
 
 LEAST, PER_CLASS = 1000, 20  # images looked at: at least this many, and so many a class
 BATCH = 128
@@ -80,8 +80,7 @@ def sample_of(path: Path, run: Run, teacher: Classifier) -> Sample:
     if left.made is not None:
         words = f"evenly over the last {len(left.bank):,} of {left.made:,} that were made"
         return Sample(left.bank[torch.tensor(evenly(len(left.bank), wanted(teacher)))], left.made, words)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
+    with Rng(run.seed).here():
         images = torch.cat([left.draw(BATCH) for _ in range(-(-wanted(teacher) // BATCH))])
     return Sample(images, None, "drawn from its maker for this report, as it keeps no bank")
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Judge, Made, trained_by
+from akd.synthesis.maker import Batch, Judge, Made, descend
 from akd.synthesis.pictures import colours
 
 
@@ -53,14 +53,11 @@ class Invert:
         if module.done == 0:
             module.begin()
             optimiser.state.clear()
-        trained = trained_by(optimiser)
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
             loss, terms = judge(Batch(module.images, module.labels))
             module.keep_if_better(module.images, loss)
-            loss.backward(inputs=trained)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            descend(loss, optimiser)
             with torch.no_grad():
                 module.images.clamp_(0, 1)
             module.done += 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,6 +24,17 @@ class Batch:
 def trained_by(optimiser: Optimizer) -> list[Tensor]:
     """All that an optimiser moves."""
     return [p for group in optimiser.param_groups for p in group["params"]]
+
+
+def descend(loss: Tensor, optimiser: Optimizer, clip: float = 0.0) -> None:
+    """One step down the loss; outside of autocast, which would round what float32 losses send back."""
+    trained = trained_by(optimiser)
+    with torch.autocast(loss.device.type, enabled=False):
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward(inputs=trained)
+        if clip:
+            nn.utils.clip_grad_norm_(trained, clip)
+        optimiser.step()
 
 
 Judge = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Schedule, at
 from akd.synthesis.generators import ConditionalGenerator, Generator
-from akd.synthesis.maker import Batch, Judge, Made, trained_by
+from akd.synthesis.maker import Batch, Judge, Made, descend
 
 
 class OnlineState(nn.Module):
@@ -78,18 +78,13 @@ class Online:
         if optimiser is None:
             return Made(None, {})
         optimiser.param_groups[0]["lr"] = at(self.lr, progress)
-        trained = trained_by(optimiser)
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None
         for _ in range(self.steps):
             batch = module(count)
             loss, terms = judge(batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward(inputs=trained)
-            if self.clip:
-                nn.utils.clip_grad_norm_(trained, self.clip)
-            optimiser.step()
+            descend(loss, optimiser, self.clip)
         module.turns += 1
         if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
             return Made(None, terms, ready=False)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
-from akd.synthesis.maker import Batch, Judge, Made, trained_by
+from akd.synthesis.maker import Batch, Judge, Made, descend
 
 
 class RoundsState(BestBatch):
@@ -110,17 +110,15 @@ class Rounds:
         assert isinstance(module, RoundsState) and optimiser is not None
         if module.done == 0:
             module.begin(renew=bool(self.renew and module.rounds and module.rounds % self.renew == 0))
-            optimiser.state.clear()
+            for parameter in module.parameters():  # critics learn over all rounds
+                optimiser.state.pop(parameter, None)
         module.generator.train()
         terms: dict[str, Tensor] = {}
-        trained = trained_by(optimiser)
         for _ in range(min(self.chunk, self.steps - module.done)):
             images = module()
             loss, terms = judge(Batch(images, module.labels))
             module.keep_if_better(images, loss)
-            loss.backward(inputs=trained)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            descend(loss, optimiser)
             module.done += 1
         if module.done < self.steps:
             return Made(None, terms, ready=False)
