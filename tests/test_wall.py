@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,25 +15,13 @@ import akd
 from akd.wall import DATA_MODULES, Wall, WallError, standing
 
 PACKAGE = Path(akd.__file__).parent
-LAYERS = [
-    {"errors", "files", "place", "processes", "strict"},
-    {"parallel"},
-    {"networks", "runtime"},
-    {"objectives", "synthesis"},
-    {"methods"},
-    {"ideas"},
-    {"config"},
-    {"recipes"},
-    {"state", "eyes", "probe", "loop"},
-    {"wiring", "wall", "guards", "runfolder", "delivery", "inspection"},
-    {"teachers", "notebook"},
-    {"runner", "evaluation", "training"},
-    {"api", "quickstart", "bench", "catalogue", "options", "tables", "console"},
-    {"report"},
-    {"commands"},
-    {"cli"},
-    {"__main__", "__init__"},
-]
+ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
+
+
+def layers():
+    """What docs/architecture.md says, from the bottom up: sets of names that may import each other and what is below."""
+    block = ARCHITECTURE.read_text().split("a test reads this list and walks them:")[1].split("Nothing that distils")[0]
+    return [set(re.split(r"\s{2,}", line.strip())[0].split(", ")) for line in reversed(block.strip().splitlines())]
 
 
 def imports(file):
@@ -70,7 +59,7 @@ def test_nothing_that_distils_imports_what_reads_data():
 
 
 def test_imports_run_downward():
-    rank = {name: level for level, names in enumerate(LAYERS) for name in names}
+    rank = {name: level for level, names in enumerate(layers()) for name in names}
     for file in PACKAGE.rglob("*.py"):
         here = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for module in imports(file) - {"akd"}:
