@@ -100,6 +100,12 @@ def _engine(lines: list[Row]) -> str:
     return text + f"what was there before, by {last['peak_by'] or 'nothing here'}. {conditions(last)}.\n"
 
 
+def named(variant: str) -> str:
+    """A method with one idea by its name, one with all of them in a word that fits a page."""
+    method, *ideas = variant.split("+")
+    return variant if len(ideas) < 2 else f"{method} and all {len(ideas)}"
+
+
 def compared(name: str, words: str) -> str:
     text = ""
     for task in dict.fromkeys(line["task"] for line in rows(name)):
@@ -108,7 +114,7 @@ def compared(name: str, words: str) -> str:
         text += f"| {task} | accuracy | more than {first} | agreement |\n|---|---|---|---|\n"
         for row in table(lines):
             more = "" if row["variant"] == first else with_deviation(row["more"], row["more_deviation"], "+.2f")
-            text += f"| {row['variant']} | {with_deviation(row['top1'], row['deviation'])} % | {more} | "
+            text += f"| {named(row['variant'])} | {with_deviation(row['top1'], row['deviation'])} % | {more} | "
             text += f"{row['agreement']:.2f} % |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])

@@ -432,3 +432,12 @@ def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(ConfigError, match="a device or a pipe"):
         write_text(tmp_path / "pipe", "words")
     assert [file.name for file in tmp_path.iterdir()] == ["pipe"] and not (tmp_path / "pipe").is_file()
+
+
+def test_a_factory_that_leaves_is_an_error_whatever_it_says(tmp_path, monkeypatch, capsys):
+    (tmp_path / "leaves.py").write_text("import sys\n\ndef net(num_classes=2):\n    sys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    argv = ["design", "--teacher", "leaves:net", "--num-classes", "2", "--mean", "0", "--std", "1", "--input-size", "1,8,8"]
+    assert main([*argv, "--budget", "10%", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert "asked to exit" in json.loads(printed.out)["error"] and "asked to exit" in printed.err

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from akd import quickstart
+from akd.cli import main
 from akd.networks.models import load_model
 from akd.quickstart import Stopwatch
 
@@ -46,3 +47,19 @@ def test_quickstart_teaches_two_students_without_data(quickstart_folder):
     assert [s["accuracy"] for s in repeated["students"]] == [s["accuracy"] for s in students]
     refused = subprocess.run([*command, "8"], cwd=out.parent.parent, capture_output=True, text=True)
     assert refused.returncode == 2 and "--seed 0" in refused.stderr
+
+
+def test_a_model_of_ones_own_is_not_trained_over(tmp_path, capsys):
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "model.safetensors").write_bytes(b"mine")
+    assert main(["quickstart", "--out", str(tmp_path)]) == 2
+    assert "no quickstart's" in capsys.readouterr().err
+    assert (tmp_path / "teacher" / "model.safetensors").read_bytes() == b"mine"
+
+
+def test_a_damaged_note_is_named(tmp_path, capsys):
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "seconds.json").write_text('{"seconds": 3}')
+    (tmp_path / "teacher" / "training.json").write_text('{"seed":')
+    assert main(["quickstart", "--out", str(tmp_path)]) == 2
+    assert "training.json is damaged" in capsys.readouterr().err

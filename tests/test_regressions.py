@@ -14,7 +14,7 @@ import torch
 
 import akd
 from akd.config import from_dict
-from akd.errors import ConfigError, Diverged, Stopped
+from akd.errors import ConfigError, Diverged, ModelError, Stopped
 from akd.eyes import Eyes
 from akd.loop import Budget, run_loop, turn_of_maker
 from akd.networks.models import load_model, save_model
@@ -110,6 +110,10 @@ def test_a_student_that_collapses_or_diverges_is_never_a_silent_success(lr, teac
         kept = load_model(str(tmp_path / "run" / "last-good"))
         assert all(value.isfinite().all() for value in kept.state_dict().values())
         assert not (tmp_path / "run" / "result.json").exists()
+        assert json.loads((tmp_path / "run" / "data_free.json").read_text())["data_free"] is not False
+        assert "try " in json.loads((tmp_path / "run" / "diverged.json").read_text())["reason"]
+        with pytest.raises(ModelError, match=r"went wrong.*last-good"):
+            load_model(str(tmp_path / "run"))
     saved = RunFolder(tmp_path / "run").load_checkpoint()["parts"]["student"]
     assert all(value.isfinite().all() for value in saved.values() if value.is_floating_point())
 

@@ -148,3 +148,14 @@ def test_outside_the_wall_nothing_is_recorded(tmp_path):
         wall.teacher_is_loaded()
     (tmp_path / "later.txt").write_text("x")
     assert not wall.opened["other"]
+
+
+@pytest.mark.parametrize("name", ["photos-info/set.bin", "x.libs/set.bin", "set.toml", "set.h"])
+def test_a_name_as_packages_have_it_proves_nothing_elsewhere(name, tmp_path):
+    secret = tmp_path / name
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_bytes(b"y")
+    with standing(Wall(tmp_path / "run")) as wall:
+        wall.teacher_is_loaded()
+        os.close(os.open(secret, os.O_RDONLY | os.O_EXCL))
+    assert wall.record()["opened"]["other"] == [os.path.realpath(secret)] and wall.record()["data_free"] is False

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from akd.config import Run, from_dict
-from akd.errors import ConfigError
+from akd.errors import ConfigError, shortened
 from akd.files import write_text
 from akd.loop import Report
 from akd.methods import Method
@@ -51,7 +51,13 @@ def _plainly(teacher: Any) -> Any:
     """Sources as `distill` takes them, their numbers plain."""
     if isinstance(teacher, Mapping):
         return {name: plain(value) if name in LISTED else value for name, value in teacher.items()}
-    return teacher if isinstance(teacher, str) else [_plainly(one) for one in teacher]
+    if isinstance(teacher, (str, Path)):
+        return str(teacher)
+    if not isinstance(teacher, Sequence) or not teacher:
+        raise ConfigError(
+            f"a teacher is a path, a Classifier, a mapping or a list of these, not {shortened(repr(teacher), 40)}"
+        )
+    return [_plainly(one) for one in teacher]
 
 
 def load_teacher(
@@ -118,7 +124,7 @@ def distill(
     if given is not None:
         values["teacher"] = {"source": IN_MEMORY}
     else:
-        values["teacher"] = str(teacher) if isinstance(teacher, Path) else _plainly(teacher)
+        values["teacher"] = _plainly(teacher)
     run: Run = from_dict(values)
     return execute(run, Path(out), teacher=given, watch=watch)
 

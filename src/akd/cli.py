@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _carried_out(arguments: list[str]) -> int:
     """The exit code, all words said: a failure's in a line on stderr and, with --json, as {"error": ...} on stdout."""
     here, result, spoken = place(), dict[str, Any](), True
-    first = here.local_rank == 0
+    first, options = here.local_rank == 0, None
     try:
         options = build_parser().parse_strictly(arguments)
         if here.size > 1 and options.command != "distill":
@@ -63,8 +63,8 @@ def _carried_out(arguments: list[str]) -> int:
         words, code, spoken = " ".join(str(error).split()), error.exit_code, first or not error.alike
     except KeyboardInterrupt:
         words, code, spoken = "interrupted; start the same command again to go on", 130, first
-    except SystemExit as error:
-        if error.code in (0, None):  # --help, --version
+    except SystemExit:
+        if options is None:  # --help, --version
             raise
         words, code = "the user's own code asked to exit; look into the factory that was named", 1
     except Exception as error:

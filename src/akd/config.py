@@ -14,6 +14,7 @@ from akd.errors import ConfigError, did_you_mean
 from akd.ideas import IDEAS, Idea
 from akd.methods import METHODS, Method
 from akd.methods.default import Default
+from akd.networks.design import parse_budget
 from akd.networks.ensemble import COMBINE
 from akd.strict import build, listed
 
@@ -89,6 +90,8 @@ class Run:
             raise ConfigError(f"--steps {self.steps} must be 1 or more")
         if self.time is not None and not 0 < self.time < 1e9:
             raise ConfigError(f"--time {self.time} must be a positive number of seconds; e.g. --time 10m")
+        if self.budget is not None:
+            parse_budget(self.budget)
         check_seed(self.seed)
 
 

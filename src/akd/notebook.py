@@ -11,6 +11,7 @@ from torch import Tensor
 
 from akd.errors import ModelError
 from akd.files import write_json
+from akd.gallery import gallery, layout
 from akd.loop import Report
 from akd.networks.classifier import Classifier
 from akd.networks.models import save_model
@@ -19,20 +20,20 @@ from akd.runfolder import RunFolder
 from akd.state import State
 from akd.wall import Wall, together
 
-GRIDS = 20
+PICTURES, SNAPSHOTS = 20, 10  # over a run
 
 Watch = Callable[[Report], None]
 
 
 class Notebook:
-    """The run in `state`, kept in `folder`: a checkpoint every `every` seconds, GRIDS pictures over the run."""
+    """The run in `state`, kept in `folder`: a checkpoint every `every` seconds, pictures and snapshots at even shares."""
 
     def __init__(self, folder: RunFolder, state: State, wall: Wall, every: float, watch: Watch, progress: float):
         self.folder, self.state, self.wall, self.every, self.watch = folder, state, wall, every, watch
         self.group = state.runtime.group
-        self.saved_at, self.next_grid = time.monotonic(), progress
+        self.saved_at, self.seen = time.monotonic(), progress
         self.saved = state.step
-        self.healthy, self.good = True, _kept(folder) or _copy(state.result)
+        self.healthy, self.good, self.good_step = True, _kept(folder) or _copy(state.result), state.step
         self.earlier = folder.earlier_records()
 
     @property
@@ -43,19 +44,25 @@ class Notebook:
         """A line in metrics.jsonl, a picture now and then, a word to who watches."""
         self.healthy = report.healthy
         if self.healthy:
-            self.good = _copy(self.state.result)
+            self.good, self.good_step = _copy(self.state.result), report.step
         if not self.group.first:
             return
         self.folder.append_metrics(report)
-        if report.progress >= self.next_grid:
-            self.folder.write_grid(report)
-            self.next_grid += 1 / GRIDS
+        if self._due(PICTURES, report):
+            self.folder.write_picture(report.step, gallery(self.state), layout(self.state.student.card.num_classes).columns)
+        if self._due(SNAPSHOTS, report):
+            self.folder.write_snapshot(report.step, self.state.result)
+        self.seen = report.progress
         try:
             self.watch(report)
         except Exception:  # the caller's own; what was done until then is not to be lost by it
             if self.group.size == 1:  # others would have to take part in saving
                 self.save()
             raise
+
+    def _due(self, times: int, report: Report) -> bool:
+        """Whether one of `times` even shares of the run was completed since the report before."""
+        return int(times * report.progress) > int(times * self.seen)
 
     def save(self) -> None:
         """The checkpoint and the data-free record; all processes together."""
@@ -69,11 +76,13 @@ class Notebook:
         self.group.same(None)  # nobody leaves before it is written
         self.saved_at = time.monotonic()
 
-    def save_last_good(self) -> Path:
-        """The student as it was at the last healthy report, as a model folder."""
+    def give_up(self, reason: str) -> Path:
+        """Write what a run that went wrong leaves: `last-good/`, the student of the last healthy report; `diverged.json`."""
+        self.save()
         self.state.result.net.load_state_dict(self.good)
         if self.group.first:
             save_model(self.state.result, self.folder / "last-good")
+            write_json(self.folder / "diverged.json", {"step": self.state.step, "reason": reason})
         return self.folder / "last-good"
 
 

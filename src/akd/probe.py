@@ -56,4 +56,5 @@ def trouble(state: State, probed: Probed) -> str:
     if state.bad_probes < COLLAPSE_PROBES:
         return ""
     how = "it sees one class everywhere" if probed.constant else f"agreement fell from {best:.1f} to {agreement:.1f} %"
-    return f"the student collapsed by step {state.step} ({how}, on the probe); try another method or a lower student_lr"
+    remedy = "try another method, or a lower student_lr or generator_lr"
+    return f"the student collapsed by step {state.step} ({how}, on the probe); {remedy}"

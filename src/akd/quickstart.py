@@ -20,7 +20,7 @@ from akd.files import one_line, write_json
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
 from akd.processes import Job, run_together
-from akd.runfolder import RunFolder
+from akd.runfolder import RunFolder, json_object
 from akd.runtime import threads
 from akd.training import train_teacher
 
@@ -94,7 +94,7 @@ def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progres
     check_seed(seed)
     teacher_folder, notes = out / "teacher", out / "teacher" / "training.json"
     with one_line(teacher_folder):
-        if out.is_dir() and not teacher_folder.exists() and any(out.iterdir()):
+        if not (out / "seconds.json").exists() and any(file.is_file() for file in out.rglob("*")):
             raise ConfigError(f"{out} holds files that are no quickstart's; choose another --out")
         teacher_folder.mkdir(parents=True, exist_ok=True)
     clock = Stopwatch(out / "seconds.json")
@@ -104,7 +104,9 @@ def run_quickstart(out: Path, seed: int = 0, watch: Watch = lambda part, progres
         watch(part, progress, note)
 
     if notes.exists():
-        trained = json.loads(notes.read_text())
+        trained = json_object(notes)
+        if not {"seed", "seconds"} <= trained.keys():
+            raise ConfigError(f"{notes} is damaged; choose another --out")
         if trained["seed"] != seed:
             raise ConfigError(
                 f"{out} holds a quickstart with seed {trained['seed']}; give --seed {trained['seed']} or another --out"

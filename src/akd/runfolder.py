@@ -16,21 +16,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import safetensors.torch
 import torch
-from PIL import Image
 from torch import Tensor
 
 from akd.config import Run, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
 from akd.files import hardly_begun, lacking, near, one_line, remove_half_written, write_bytes, write_json, write_text
+from akd.gallery import picture
 from akd.loop import Report
+from akd.networks.classifier import Classifier
+from akd.networks.weights import strip_prefixes
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
-from akd.synthesis.bank import eight_bit
 
 MAGIC = b"akd-checkpoint-1 "
-GRID = 8
 
 
 class RunFolder:
@@ -94,7 +94,9 @@ class RunFolder:
         with lock:
             try:
                 if occupied:
-                    remove_half_written(self.path, self.path / "student", self.path / "images", self.path / "last-good")
+                    remove_half_written(
+                        self.path, *(self.path / name for name in ("student", "images", "snapshots", "last-good"))
+                    )
                 yield (self.path / "checkpoint.pt").exists()
             finally:
                 if created and [p.name for p in self.path.iterdir()] == [".lock"]:  # it failed at the door
@@ -156,8 +158,12 @@ class RunFolder:
         except Exception as error:
             raise AkdError(f"{file} is no checkpoint of this akd ({brief(error, 80)}); choose another --out") from error
 
-    def rewind_metrics(self, step: int) -> None:
-        """Forget reports after `step`: those steps are about to be run again."""
+    def rewind(self, step: int) -> None:
+        """Forget what was written of steps after `step`, which are about to be run again, and that the run went wrong."""
+        (self.path / "diverged.json").unlink(missing_ok=True)
+        for late in [*(self.path / "snapshots").glob("step-*"), *(self.path / "images").glob("step-*")]:
+            if _step_in(late) > step:
+                late.unlink()
         file = self.path / "metrics.jsonl"
         if file.exists():
             with one_line(file):
@@ -178,16 +184,26 @@ class RunFolder:
         with one_line(self.path), open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(plain) + "\n")
 
-    def write_grid(self, report: Report) -> None:
-        """`images/step-N.png`: what the student was shown last, sorted by the class the teacher sees in it."""
-        order = report.said.argsort(stable=True).cpu()
-        folder = self.path / "images"
-        with one_line(folder):
-            folder.mkdir(exist_ok=True)
-        image = tiled(report.images.cpu()[order][torch.linspace(0, len(order) - 1, GRID * GRID).long()])
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG")
-        write_bytes(folder / f"step-{report.step:07d}.png", buffer.getbuffer())
+    def write_picture(self, step: int, images: Tensor, columns: int) -> None:
+        """`images/step-N.png`: what the maker made at that step, class by class, as `gallery.read` reads it back."""
+        self._write_at(step, "images", "png", picture(images, columns))
+
+    def write_snapshot(self, step: int, student: Classifier) -> None:
+        """`snapshots/step-N.safetensors`: the student as it would have been handed over then, its large tensors in 16 bit."""
+        state = strip_prefixes(student.net.state_dict())
+        small = {name: value.half() if value.is_floating_point() and value.ndim > 1 else value for name, value in state.items()}
+        plain = {name: value.cpu().contiguous().clone() for name, value in small.items()}
+        self._write_at(step, "snapshots", "safetensors", safetensors.torch.save(plain))
+
+    def snapshots(self) -> dict[int, Path]:
+        """The snapshots by step, the earliest first."""
+        found = {_step_in(file): file for file in (self.path / "snapshots").glob("step-*.safetensors")}
+        return {step: found[step] for step in sorted(found)}
+
+    def _write_at(self, step: int, folder: str, suffix: str, content: bytes) -> None:
+        with one_line(self.path / folder):
+            (self.path / folder).mkdir(exist_ok=True)
+        write_bytes(self.path / folder / f"step-{step:07d}.{suffix}", content)
 
 
 def environment(runtime: Runtime) -> dict[str, Any]:
@@ -208,21 +224,6 @@ def environment(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def tiled(images: Tensor, scale: int = 4) -> np.ndarray[Any, Any]:
-    """[N, C, H, W] in 0..1 -> one picture uint8 [rows, columns] or [rows, columns, 3], small images enlarged."""
-    n, channels, h, w = images.shape
-    columns = min(GRID, n)
-    rows = -(-n // columns)
-    canvas = torch.ones(rows * columns, channels, h + 1, w + 1)
-    canvas[:n, :, :h, :w] = images
-    sheet = canvas.view(rows, columns, channels, h + 1, w + 1).permute(0, 3, 1, 4, 2)
-    sheet = sheet.reshape(rows * (h + 1), columns * (w + 1), channels)
-    if h < 64:
-        sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-    pixels = eight_bit(sheet).numpy()
-    return pixels if channels == 3 else pixels[:, :, 0]
-
-
 def json_object(file: Path) -> dict[str, Any]:
     """What a JSON file holds; {} where there is none or it cannot be read."""
     try:
@@ -230,6 +231,11 @@ def json_object(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _step_in(file: Path) -> int:
+    digits = file.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _step_of(line: str) -> float:

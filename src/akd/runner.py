@@ -20,7 +20,7 @@ from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, bri
 from akd.files import write_json, write_text
 from akd.guards import interrupts, memory_told
 from akd.ideas import plan_of
-from akd.loop import Budget, Report, run_loop
+from akd.loop import REPORT_EVERY, Budget, Report, run_loop
 from akd.networks import zoo
 from akd.networks.classifier import Classifier
 from akd.networks.design import build_student, design_student
@@ -125,7 +125,7 @@ def execute(
             say(f"going on from step {state.step} in {out}")
         check_alike(run, state)
         if group.first:
-            folder.rewind_metrics(state.step)
+            folder.rewind(state.step)
         budget = Budget(run.steps, run.time)
         _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
         outcome = _hand_over(run, folder, state)
@@ -193,7 +193,8 @@ def _distil(state: State, budget: Budget, notebook: Notebook, asked: list[int]) 
             if signum:
                 _stop(signum, notebook)
     except Diverged as error:
-        raise Diverged(f"{error}; the last good student is in {notebook.save_last_good()}") from error
+        kept = notebook.give_up(str(error))
+        raise Diverged(f"{error}; the last good student, of step {notebook.good_step}, is in {kept}") from error
     notebook.save()
 
 
@@ -211,11 +212,14 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
     agreement = group.same(look_at_probe(state)).agreement
     student = state.result.cpu().float().eval()
     params, teacher_params = parameters(student), parameters(state.teacher)
-    # Too few bad reports to end the run, too many to say nothing.
-    worse = (
-        f"the student did worse than before on the probe when the run ended (agreement was up to "
-        f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
-    )
+    warning = None
+    if state.bad_probes:  # too few bad reports to end the run, too many to say nothing
+        warning = (
+            f"the student did worse than before on the probe when the run ended (agreement was up to "
+            f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
+        )
+    elif run.time and state.step < REPORT_EVERY:
+        warning = f"the time was up after {state.step} student steps, most of it went into images; give it a longer --time"
     result = {
         "steps": state.step,
         "seconds": round(state.seconds, 2),
@@ -225,7 +229,7 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
         "macs": macs(student, student.card.input_size),
         "architecture": student.card.architecture,
         "probe_agreement": agreement,
-        "warning": worse if state.bad_probes else None,
+        "warning": warning,
         "method": run.method.name,
         "seed": run.seed,
     }

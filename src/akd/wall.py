@@ -20,7 +20,8 @@ from akd.errors import AkdError
 DATA_MODULES = ("akd.evaluation", "sklearn", "pyarrow", "torchvision.datasets", "datasets", "webdataset")
 SYSTEM = ("/proc/", "/sys/", "/etc/", "/usr/lib/", "/usr/share/", "/lib/", "/lib64/", "/var/cache/ldconfig/")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/pts/", "/dev/nvidia", "/dev/dri/")
-CODE = (".py", ".pyc", ".pyi", ".so", ".dll", ".dylib", ".cu", ".h", ".toml", ".typed")
+CODE = (".py", ".pyc", ".so", ".dll", ".dylib")
+BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")  # in an installed package; elsewhere such a name proves nothing
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False
@@ -48,7 +49,7 @@ class Wall:
     def saw(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
             path, flags = os.fsdecode(args[0]), args[2] or 0
-            only_written = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_EXCL
+            only_written = flags & os.O_ACCMODE == os.O_WRONLY or (flags & os.O_EXCL and flags & os.O_CREAT)
             self.written.add(os.path.realpath(path)) if only_written else self.note_file(path, held=False)
         elif event == "import" and str(args[0]).startswith("akd.evaluation"):
             raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
@@ -79,7 +80,8 @@ class Wall:
                 return kind
         if path.startswith(self.run_folder):
             return "run"
-        if path.endswith(CODE) or ".so." in path or any(part.endswith(("-info", ".lib", ".libs")) for part in Path(path).parts):
+        of_package = any(part.endswith(("-info", ".lib", ".libs")) for part in Path(path.rpartition("-packages/")[2]).parts)
+        if path.endswith(CODE) or ".so." in path or ("-packages/" in path and (of_package or path.endswith(BESIDE_CODE))):
             return "code"
         if path == os.path.realpath(sys.executable) or (path.startswith(_python_itself()) and "-packages" not in path):
             return "code"

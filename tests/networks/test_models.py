@@ -134,6 +134,7 @@ def test_a_run_folder_is_its_student(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 0\n")
     assert "no student yet" in refused(tmp_path)
     save_model(made(), tmp_path / "last-good")
+    (tmp_path / "diverged.json").write_text("{}")
     assert f"last good student is in {tmp_path / 'last-good'}" in refused(tmp_path)
     save_model(made(), tmp_path / "student")
     assert same_function(load_model(str(tmp_path)), made())
@@ -164,7 +165,7 @@ def test_options_that_agree_with_the_config_are_taken(folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_options_that_contradict_the_config_are_refused(folder: Path, option: str, value: object) -> None:
-    assert f"leave --{option.replace('_', '-')} out" in refused(folder, **{option: value})
+    assert f"leave --{option.replace('_', '-').replace('label-names', 'labels')} out" in refused(folder, **{option: value})
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -188,7 +189,8 @@ def rewrite(folder: Path, **changes: Any) -> None:
         ({"num_classes": 4}, "fc.weight [3, 8] for [4, 8]"),
         ({"num_classes": 4, "label_names": None}, "give --num-classes 3"),
         ({"num_classes": 2**31 - 1, "label_names": None}, "give --num-classes 3"),
-        ({"mean": ["0.3"]}, "mean must be a list of numbers"),
+        ({"mean": [127.5]}, "divide those for 0..255 by 255"),
+        ({"mean": ["0.3"]}, "mean must be numbers for pixels in 0..1"),
         ({"mean": 0.3}, "mean must be"),
         ({"mean": [0.3, 0.3, 0.3]}, "give --mean and --std"),
         ({"mean": ...}, "give --mean and --std"),
@@ -329,7 +331,8 @@ class Odd(torch.nn.Module):
         self.answer, self.fc = answer, torch.nn.Linear(2, 4)
     def forward(self, images):
         if self.answer == "error": raise ValueError("no" + chr(10) + "way")
-        answers = {"dict": {"logits": images}, "few": images.mean((1, 2, 3)), "nan": torch.nan * torch.ones(2, 4)}
+        answers = {"dict": {"logits": images}, "few": images.mean((1, 2, 3)), "nan": torch.nan * torch.ones(2, 4),
+            "sure": torch.full((len(images), 4), 0.25)}
         return answers[self.answer]
 """
 GREY: dict[str, Any] = {"mean": (0.5,), "std": (0.5,), "input_size": (1, 8, 8)}
@@ -375,7 +378,8 @@ def test_a_factory_that_returns_a_classifier_tells_all(nets: str, tmp_path: Path
         ("net", {**GREY, "arguments": {"n": 1}}, "unexpected keyword"),
         ("net", {**GREY, "mean": (0.1,) * 3, "std": (0.1,) * 3, "input_size": (3, 8, 8)}, "takes no images of 3x8x8"),
         ("Odd", {**GREY, "arguments": {"answer": "error"}}, "ValueError: no way"),
-        ("Odd", {**GREY, "arguments": {"answer": "dict"}}, "gives dict"),
+        ("Odd", {**GREY, "arguments": {"answer": "sure"}}, "leave its last softmax out"),
+        ("Odd", {**GREY, "arguments": {"answer": "dict"}}, "gives a dict for images; akd needs the logits alone"),
         ("Odd", {**GREY, "arguments": {"answer": "few"}}, "gives [2] for two images, not [2, 4]"),
         ("Odd", {**GREY, "arguments": {"answer": "nan"}}, "NaN or infinite logits"),
     ],

@@ -62,7 +62,7 @@ def test_every_loss_has_a_curve_over_steps_and_over_time():
          "student": 1.0, "imitate": 1.0}
         for s in (50, 100)
     ]  # fmt: skip
-    curves = learning([{"name": "a", "metrics": metrics}, {"name": "b", "metrics": []}])
+    curves = learning([{"name": "a", "metrics": metrics, "measured": None}, {"name": "b", "metrics": [], "measured": None}])
     assert [curve.title for curve in curves] == ["Probe agreement, %", "Student loss", "Image loss: bn"]
     assert all(len(curve.charts) == 2 and "student steps" in curve.charts[0] for curve in curves)
-    assert learning([{"name": "a", "metrics": []}]) == []
+    assert learning([{"name": "a", "metrics": [], "measured": None}]) == []

@@ -1,7 +1,6 @@
 """A run folder as values: what its files say, what its networks say, and what is said where something is not there."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -12,8 +11,10 @@ from hypothesis import strategies as st
 import akd
 from akd.cli import main
 from akd.errors import ConfigError, DataError, ModelError
-from akd.networks.models import load_model, save_model
+from akd.networks.models import save_model
+from akd.report.curves import learning
 from akd.report.facts import facts
+from akd.report.findings import findings
 from akd.report.gather import Sources, gather
 from akd.report.record import conditions, evenly, read_run
 from tests.conftest import tiny_classifier
@@ -31,7 +32,7 @@ def copy(run, to):
 
 
 def test_a_finished_run_with_data_has_everything_and_is_json(whole, run_folder):
-    (run,) = json.loads(json.dumps(whole.values, allow_nan=False))["runs"]
+    (run,) = json.loads(json.dumps(whole, allow_nan=False))["runs"]
     assert run["status"] == "finished" and run["missing"] == {}
     assert run["classes"] == list(NAMES)
     assert [line["step"] for line in run["metrics"]] == [50, 100, 120]
@@ -42,26 +43,29 @@ def test_a_finished_run_with_data_has_everything_and_is_json(whole, run_folder):
     assert "seed 0" in conditions(run) and torch.__version__ in conditions(run)
 
 
+def test_accuracy_has_a_curve_that_ends_where_the_student_does(whole):
+    (run,) = whole["runs"]
+    curve = run["measured"]["curve"]
+    assert [point["step"] for point in curve] == [50, 100, 120] and [p["seconds"] for p in curve] == sorted(
+        p["seconds"] for p in curve
+    )
+    for name in ("top1", "agreement"):  # a snapshot's large tensors are in 16 bit
+        assert curve[-1][name] == pytest.approx(run["measured"][name], abs=2)
+    assert learning([run])[0].title == "Accuracy, %"
+
+
 def test_the_numbers_are_those_of_akd_evaluate(whole, run_folder, teacher_folder, data):
-    measured = whole.values["runs"][0]["measured"]
+    measured = whole["runs"][0]["measured"]
     told = akd.evaluate(run_folder, data, teacher_folder)
     for name in ("n", "top1", "ece", "nll", "agreement", "mean_kl", "teacher_top1", "per_class"):
         assert measured[name] == pytest.approx(getattr(told, name)), name
 
 
-def test_images_by_class_are_those_in_which_the_teacher_sees_it(whole, teacher_folder):
-    (shown,) = whole.shown
-    teacher = load_model(str(teacher_folder))
-    assert torch.equal(teacher(shown.images.float() / 255).argmax(1), shown.said)
-    seen = whole.values["runs"][0]["synthetic"]["looks"]["synthetic"]["seen"]
-    assert torch.bincount(shown.said, minlength=4).tolist() == seen
-
-
 @pytest.mark.slow
 def test_a_method_without_a_bank_is_asked_for_images(bankless):
-    (run,) = gather([bankless], Sources()).values["runs"]
+    (run,) = gather([bankless], Sources())["runs"]
     assert run["synthetic"]["made"] is None and "drawn" in run["synthetic"]["source"]
-    again = gather([bankless], Sources()).values["runs"][0]["synthetic"]
+    again = gather([bankless], Sources())["runs"][0]["synthetic"]
     assert again == run["synthetic"]
 
 
@@ -71,7 +75,7 @@ def test_several_teachers_and_ideas_are_told(teacher_folder, tmp_path, data):
     members = {"members": [{"source": str(teacher_folder)}, {"source": str(tmp_path / "second")}]}
     method = {"name": "dfad", "batch_size": 16}
     akd.distill(members, out=tmp_path / "run", budget="50%", steps=6, method=method, ideas=["robust"])
-    (run,) = gather([tmp_path / "run"], Sources(str(data))).values["runs"]
+    (run,) = gather([tmp_path / "run"], Sources(str(data)))["runs"]
     assert run["missing"] == {} and len(run["synthetic"]["looks"]["synthetic"]["layers"]) == 4
     told = {fact.label: fact.text for fact in facts(run)}
     assert told["Ideas"] == "robust" and str(tmp_path / "second") in told["Teacher"]
@@ -81,12 +85,12 @@ def test_an_unfinished_run_gives_what_there_is(run_folder, tmp_path, data):
     run = copy(run_folder, tmp_path / "run")
     (run / "result.json").unlink()
     shutil.rmtree(run / "student")
-    (values,) = gather([run], Sources(str(data))).values["runs"]
+    (values,) = gather([run], Sources(str(data)))["runs"]
     assert values["status"] == "unfinished" and values["measured"] is None and values["synthetic"]["looks"]
     assert set(values["missing"]) == {"student"} and "akd distill --config" in values["missing"]["student"]
     for name in ("checkpoint.pt", "environment.json", "data_free.json"):
         (run / name).unlink()
-    (values,) = gather([run], Sources()).values["runs"]
+    (values,) = gather([run], Sources())["runs"]
     assert values["metrics"] and "no checkpoint yet" in values["missing"]["synthetic"]
     (run / "metrics.jsonl").unlink()
     with pytest.raises(ConfigError, match=r"no checkpoint yet; .* go on with it: akd distill"):
@@ -97,13 +101,13 @@ def test_a_teacher_that_is_gone_or_another_is_told(run_folder, teacher_folder, t
     run = copy(run_folder, tmp_path / "run")
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace(str(teacher_folder), str(tmp_path / "gone")))
-    (values,) = gather([run], Sources(str(data))).values["runs"]
+    (values,) = gather([run], Sources(str(data)))["runs"]
     assert set(values["missing"]) == {"teacher"} and "--teacher" in values["missing"]["teacher"]
     assert values["measured"]["agreement"] is None and values["measured"]["details"]["confusion"] == []
-    (values,) = gather([run], Sources(str(data), teacher=str(teacher_folder))).values["runs"]
+    (values,) = gather([run], Sources(str(data), teacher=str(teacher_folder)))["runs"]
     assert values["missing"] == {} and values["measured"]["agreement"] is not None
     save_model(tiny_classifier(seed=1), tmp_path / "other")
-    (values,) = gather([run], Sources(teacher=str(tmp_path / "other"))).values["runs"]
+    (values,) = gather([run], Sources(teacher=str(tmp_path / "other")))["runs"]
     assert "is not the teacher" in values["missing"]["teacher"]
 
 
@@ -125,7 +129,7 @@ def test_a_run_that_is_near_is_named(run_folder):
 
 def test_runs_of_one_name_go_by_their_paths(run_folder, tmp_path):
     other = copy(run_folder, tmp_path / run_folder.name)
-    values = gather([run_folder, other], Sources()).values
+    values = gather([run_folder, other], Sources())
     assert [run["name"] for run in values["runs"]] == [str(run_folder), str(other)]
 
 
@@ -133,11 +137,11 @@ def test_a_run_that_diverged_is_told_from_one_that_went_on(run_folder, tmp_path)
     run = copy(run_folder, tmp_path / "run")
     (run / "result.json").unlink()
     (run / "student").rename(run / "last-good")
-    (run / "last-good" / "config.json").touch()
-    assert read_run(run)["status"] == "diverged"
-    later = (run / "last-good" / "config.json").stat().st_mtime + 1
-    os.utime(run / "metrics.jsonl", (later, later))
     assert read_run(run)["status"] == "unfinished"
+    (run / "diverged.json").write_text('{"step": 100, "reason": "it fell"}')
+    assert read_run(run)["status"] == "diverged"
+    (bad, *_) = findings(gather([run], Sources())["runs"][0])
+    assert bad.title == "The run went wrong" and bad.text.startswith("It fell. It ended after")
 
 
 lines = st.one_of(

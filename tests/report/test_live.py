@@ -99,7 +99,7 @@ def test_a_finished_run_ends_the_watch_and_a_diverged_one_is_an_error(run_folder
     assert "finished" in capsys.readouterr().out
     run = going(run_folder, tmp_path / "run")
     (run / "student").rename(run / "last-good")
-    os.utime(run / "metrics.jsonl", (0, 0))
+    (run / "diverged.json").write_text('{"step": 100, "reason": "it fell"}')
     assert main(["watch", str(run)]) == 1
     assert "went wrong" in capsys.readouterr().err
 

@@ -40,4 +40,4 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         size, runs = file.stat().st_size / 1e6, f"{len(options.runs)} run{'s' * (len(options.runs) > 1)}"
         out.print(f"{file}: {runs}, {size:.1f} MB, opens offline", markup=False)
-    return {"out": str(file), **gathered.values}
+    return {"out": str(file), **gathered}

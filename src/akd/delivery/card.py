@@ -46,7 +46,8 @@ def run_card(run: Run, result: dict[str, Any], environment: dict[str, Any], reco
 | `config.yaml` | the whole configuration; `akd distill --config config.yaml --out NEW` runs it again from the same teacher |
 | `environment.json` | device, versions, threads, the teacher's digest |
 | `metrics.jsonl` | losses and probe agreement over steps and seconds |
-| `images/` | what the student was shown, as the run went on |
+| `images/` | what the maker of images made, class by class, as the run went on |
+| `snapshots/` | the student at ten moments of the run, for the curves of `akd report --data` |
 | `data_free.json` | what was opened, started, connected to and loaded while distilling |
 | `checkpoint.pt` | the state of the run; its digest is in its first line |
 | `result.json` | written last: the run is whole |

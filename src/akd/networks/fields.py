@@ -39,6 +39,10 @@ def _numbers(value: Any) -> bool:
     return _list(value) and len(value) <= LARGEST and all(map(_number, value))
 
 
+def _small(value: Any) -> bool:
+    return all(one <= 1 for one in value)
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e6 < value < 1e6
 
@@ -58,7 +62,10 @@ def _list(value: Any) -> bool:
 FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "architecture": ("a name", lambda value: isinstance(value, str) and 0 < len(value) <= 200),
     "num_classes": ("a positive whole number", _whole),
-    "mean": ("a list of numbers", _numbers),
+    "mean": (
+        "numbers for pixels in 0..1 (divide those for 0..255 by 255)",
+        lambda value: _numbers(value) and all(m <= 1 for m in value),
+    ),
     "std": ("a list of numbers", _numbers),
     "input_size": (
         f"channels, height and width, the latter at most {LARGEST}",
@@ -79,6 +86,9 @@ _SPELT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+OPTIONS = {"architecture": "--arch", "label_names": "--labels"}  # where an option is not called like its field
+
+
 def checked(values: Mapping[str, Any], where: str) -> Fields:
     """Those of `values` that are known fields and given, each of its type, in one spelling."""
     fields = {name: values[name] for name in FIELDS if values.get(name) is not None}
@@ -94,6 +104,6 @@ def agree(told: Fields, config: Fields, source: str) -> None:
     """ModelError for the first field on which the two differ."""
     for name in told.keys() & config.keys():
         if told[name] != config[name]:
-            option = f"--{name.replace('_', '-')}".replace("--architecture", "--arch")
+            option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
             said, asked = shortened(config[name]), shortened(told[name])
             raise ModelError(f"{source} says {name} {said}, not {asked}; leave {option} out")

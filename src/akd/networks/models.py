@@ -153,8 +153,12 @@ def _classifier(net: nn.Module, fields: Fields, source: str, finite: bool = True
     except Exception as error:  # whatever a user's own network does
         raise ModelError(f"{source} takes no images of {shape} ({brief(error)}); give --input-size C,H,W") from error
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor):
+        raise ModelError(f"{source} gives a {found} for images; akd needs the logits alone: return them as a tensor")
     if found != [2, card.num_classes]:
         raise ModelError(f"{source} gives {found} for two images, not [2, {card.num_classes}] logits; check --num-classes")
+    if finite and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2), atol=1e-5):
+        raise ModelError(f"{source} gives probabilities; akd needs logits: leave its last softmax out")
     if finite and not logits.isfinite().all():
         raise ModelError(f"{source} gives NaN or infinite logits on a grey image; check its weights and --std")
     return model
@@ -183,8 +187,9 @@ def _located(source: str, path: Path) -> Path:
     if os.path.exists(path / "student" / "config.json"):
         return path / "student"
     if os.path.exists(path / "config.yaml") or hardly_begun(path):
-        kept = f"; its last good student is in {path / 'last-good'}" if os.path.exists(path / "last-good") else ""
-        raise ModelError(lacking(path, "student") + kept)
+        if os.path.exists(path / "diverged.json"):
+            raise ModelError(f"the run in {path} went wrong; its last good student is in {path / 'last-good'}")
+        raise ModelError(lacking(path, "student"))
     return path
 
 

@@ -25,7 +25,7 @@ MEANINGS = {
     "image/apart": "how unlike the classes of the generators are",
     "image/bn": "distance of the images from the teacher’s BatchNorm statistics",
     "image/one_hot": "cross-entropy of the teacher’s answer: low where it is sure",
-    "image/balance": "negative entropy of the batch’s classes: low where all are alike",
+    "image/balance": "negative entropy of the batch’s classes: low where all are equally many",
     "image/adversary": "disagreement of student and teacher, which the images seek",
     "image/activation": "negative activation of the teacher’s features",
     "image/variation": "roughness of the images",
@@ -45,14 +45,18 @@ class Curve:
 
 
 def learning(runs: list[dict[str, Any]]) -> list[Curve]:
-    """Probe agreement, KL and every loss of these runs, each over steps and over time."""
+    """Accuracy where it was measured, probe agreement, KL and every loss of these runs, each over steps and over time."""
     names = list(dict.fromkeys(name for run in runs for name in losses_of(run["metrics"])))
     losses = [name for name in names if not any(_same(run, name) for run in runs)]
     losses.sort(key=lambda name: "/" in name)  # the student's first
+    lines = [run["metrics"] for run in runs]
+    real = [run["measured"]["curve"] if run["measured"] else [] for run in runs]
     told = [
-        _over(runs, "probe_agreement", "Probe agreement, %", "same class as the teacher, on 256 formula pictures", 0.0),
-        _over(runs, "probe_kl", "Probe KL, nats", "distance of the student’s answers from the teacher’s on that probe"),
-        *(_over(runs, name, _loss_title(name), MEANINGS.get(name, "")) for name in losses),
+        _over(runs, real, "top1", "Accuracy, %", "on the test images", 0.0),
+        _over(runs, real, "agreement", "Agreement with the teacher, %", "on the test images", 0.0),
+        _over(runs, lines, "probe_agreement", "Probe agreement, %", "same class as the teacher, on 256 formula pictures", 0.0),
+        _over(runs, lines, "probe_kl", "Probe KL, nats", "distance of the student’s answers from the teacher’s on that probe"),
+        *(_over(runs, lines, name, _loss_title(name), MEANINGS.get(name, "")) for name in losses),
     ]
     return [curve for curve in told if curve]
 
@@ -68,18 +72,26 @@ def _loss_title(name: str) -> str:
     return f"Image loss: {term}" if slash and kind == "image" else f"Student loss{'' if name == 'student' else f': {name}'}"
 
 
-def _over(runs: list[dict[str, Any]], name: str, title: str, meaning: str, floor: float | None = None) -> Curve | None:
-    values = [line[name] for run in runs for line in run["metrics"] if line.get(name) is not None]
+def _over(
+    runs: list[dict[str, Any]],
+    lines: list[list[dict[str, Any]]],
+    name: str,
+    title: str,
+    meaning: str,
+    floor: float | None = None,
+) -> Curve | None:
+    """The curve of `name` in the `lines` of each run, which have step and seconds; None where no line has it."""
+    values = [line[name] for mine in lines for line in mine if line.get(name) is not None]
     if not values:
         return None
     up, charts = axis("", values, log=True, floor=floor), []
-    longest = max(line["seconds"] for run in runs for line in run["metrics"])
+    longest = max(line["seconds"] for mine in lines for line in mine)
     size, unit = next((size, unit) for size, unit in TIMES if longest >= 2 * size or size == 1)
     for key, scale, label, css in (("step", 1.0, "student steps", "by-steps"), ("seconds", size, unit, "by-time")):
         series = [
-            Series(run["name"], [(line[key] / scale, line.get(name)) for line in run["metrics"]], i)
-            for i, run in enumerate(runs)
-            if any(name in line for line in run["metrics"])
+            Series(run["name"], [(line[key] / scale, line.get(name)) for line in mine], i)
+            for i, (run, mine) in enumerate(zip(runs, lines, strict=True))
+            if any(name in line for line in mine)
         ]
         across = axis(label, [a for one in series for a, _ in one.points], floor=0.0)
         charts.append(plot(series, across, up, f"{title} over {label}", css))

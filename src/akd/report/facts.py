@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,18 +17,20 @@ VERDICTS = {True: "nothing but the teacher was read", None: "the record cannot t
 
 @dataclass(frozen=True)
 class Fact:
-    """`value` decides which run is best where `better` is 1 (more) or -1 (less); 0: neither is."""
+    """`value` decides which run is best where `better` is 1 (more) or -1 (less); 0: neither is. `noise`: its standard error."""
 
     group: str
     label: str
     text: str
     value: float | None = None
     better: int = 0
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One fact of several runs: `differs` where they are not all alike, `best` the places of the best values."""
+    """One fact of several runs: `differs` where they are not all alike, `best` the places of the best values, and of those
+    that two standard errors of the difference cannot tell from them."""
 
     label: str
     texts: list[str]
@@ -54,10 +57,12 @@ def compared(runs: list[dict[str, Any]]) -> dict[str, list[Row]]:
 def _row(label: str, found: list[Fact | None]) -> Row:
     texts = [NOTHING if fact is None else fact.text for fact in found]
     better = next((fact.better for fact in found if fact), 0)
-    scores = [better * fact.value if fact and fact.value is not None else None for fact in found]
-    top = max((score for score in scores if score is not None), default=None)
+    scored = [(better * fact.value, fact.noise) if fact and fact.value is not None else None for fact in found]
+    top = max((score for score in scored if score is not None), default=None)
     differs = len(set(texts)) > 1
-    best = [i for i, score in enumerate(scores) if score == top] if better and differs and top is not None else []
+    best = []
+    if better and differs and top is not None:
+        best = [i for i, one in enumerate(scored) if one and one[0] >= top[0] - 2 * math.hypot(one[1], top[1])]
     return Row(label, texts, differs, best if len(best) < len(found) else [])
 
 
@@ -103,15 +108,15 @@ def _came_out(run: dict[str, Any]) -> Iterator[Fact]:
         of = _of(mine["macs"], teacher and teacher["macs"])
         yield Fact(group, "Multiply-adds an image", f"{mine['macs']:,}{of}", mine["macs"], -1)
         beside = f" (teacher {teacher['latency_ms']:.2f} ms)" if teacher else ""
-        yield Fact(group, "Latency of an image here", f"{mine['latency_ms']:.2f} ms{beside}", mine["latency_ms"], -1)
+        yield Fact(group, "Latency of one image here", f"{mine['latency_ms']:.2f} ms{beside}")
     if last:
         yield Fact(group, "Steps made", f"{last['step']:,}", last["step"])
         yield Fact(group, "Time taken", duration(last["seconds"]), last["seconds"], -1)
     # All that can be known without data: the run's own frozen probe of formula pictures.
     if last.get("probe_agreement") is not None:
-        yield Fact(group, "Agreement on the probe", f"{last['probe_agreement']:.1f} %", last["probe_agreement"], 1)
+        yield Fact(group, "Agreement on the probe", f"{last['probe_agreement']:.1f} %")
     if last.get("probe_kl") is not None:
-        yield Fact(group, "KL on the probe", f"{last['probe_kl']:.3f} nats", last["probe_kl"], -1)
+        yield Fact(group, "KL on the probe", f"{last['probe_kl']:.3f} nats")
 
 
 def _real(run: dict[str, Any]) -> Iterator[Fact]:
@@ -126,13 +131,15 @@ def _real(run: dict[str, Any]) -> Iterator[Fact]:
         ("teacher_top1", "The teacher’s accuracy", 0),
     ):
         if (value := measured[name]) is not None:
-            yield Fact(group, label, f"{value:.2f} ± {spread(value, measured['n']):.2f} %", value, better)
+            noise = spread(value, measured["n"])
+            yield Fact(group, label, f"{value:.2f} ± {noise:.2f} %", value, better, noise)
     yield Fact(group, "Calibration error", f"{measured['ece']:.1f} %", measured["ece"], -1)
 
 
 def spread(percent: float, n: int) -> float:
-    """Standard error, in points, of a share measured on n images."""
-    return (percent * (100 - percent) / n) ** 0.5
+    """Standard error, in points, of a share measured on n images; one right and one wrong are added, so that none is 0."""
+    share = (percent / 100 * n + 1) / (n + 2)
+    return 100 * (share * (1 - share) / (n + 2)) ** 0.5
 
 
 def _images(run: dict[str, Any]) -> Iterator[Fact]:
@@ -142,12 +149,12 @@ def _images(run: dict[str, Any]) -> Iterator[Fact]:
     if synthetic["made"] is not None:
         yield Fact(group, "Made", f"{synthetic['made']:,}")
     variety = f"{seen['classes']:.1f} of {len(seen['seen'])}"
-    yield Fact(group, "Effective classes", variety, seen["classes"], 1)
+    yield Fact(group, "Effective classes", variety)
     if seen["within"] is not None:
-        yield Fact(group, "Difference within a class", f"{seen['within']:.1f} %", seen["within"], 1)
-    yield Fact(group, "Copies", f"{seen['copies']:.1f} %", seen["copies"], -1)
+        yield Fact(group, "Difference within a class", f"{seen['within']:.1f} %")
+    yield Fact(group, "Copies", f"{seen['copies']:.1f} %")
     if (off := depth_mean(seen)) is not None:
-        yield Fact(group, "BatchNorm mismatch of means", f"{off:.3f}", off, -1)
+        yield Fact(group, "BatchNorm mismatch of means", f"{off:.3f}")
     yield Fact(group, "Mode collapse", "yes" if synthetic["collapse"] else "no")
 
 

@@ -47,6 +47,9 @@ def _early(run: dict[str, Any]) -> Finding | None:
         return Finding("warn", "Too early to judge", f"{text}. So short a run tells nothing of method or budget: {LONGER}")
     if seen[-1] >= halfway + RISING:
         return Finding("warn", "Too early to judge", f"{text}, half-way on {halfway:.0f} %: it is still rising; {LONGER}")
+    measured = run["measured"] and run["measured"]["agreement"]
+    if measured is not None:  # which says more than the probe's height
+        seen, text = [measured], f"It agrees with the teacher on {measured:.0f} % of the test images"
     if seen[-1] < LITTLE:
         remedy = "A longer run is the first to try, then another method or a larger budget."
         return Finding("warn", "The student hardly follows its teacher", f"{text}; under {LITTLE:.0f} % is told. {remedy}")
@@ -59,11 +62,15 @@ def _status(run: dict[str, Any]) -> Finding | None:
         text = f"It has spent {done}. What follows is how it stands; the same akd distill command goes on with it."
         return Finding("note", "Not finished", text)
     if run["status"] == "diverged":
-        text = f"It ended after {done}, and nothing was handed over. The last good student is what is measured here; try a "
-        return Finding("bad", "The run went wrong", text + "lower method.student_lr or another method.")
+        text = f"{_sentence(run['diverged']['reason'])} It ended after {done}, and nothing was handed over. "
+        return Finding("bad", "The run went wrong", text + "The last good student is what is measured here.")
     if warning := run["result"].get("warning"):
-        return Finding("bad", "It ended worse than it had been", f"{warning[0].upper()}{warning[1:]}.")
+        return Finding("bad", "It ended worse than it had been", _sentence(warning))
     return None
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
 def _record(run: dict[str, Any]) -> Finding:
@@ -84,8 +91,8 @@ def _collapse(run: dict[str, Any]) -> Finding | None:
     if not (synthetic := run["synthetic"]):
         return None
     if reasons := synthetic["collapse"]:
-        remedy = ". A higher method.balance or method.adversary, where the method has them, spreads the images."
-        return Finding("warn", "Mode collapse", "The t" + "; ".join(reasons).removeprefix("the t") + remedy)
+        remedy = "A higher method.balance or method.adversary, where the method has them, spreads the images."
+        return Finding("warn", "Mode collapse", f"{_sentence('; '.join(reasons))} {remedy}")
     seen = synthetic["looks"]["synthetic"]
     text = f"The teacher sees an effective {seen['classes']:.1f} of {len(seen['seen'])} classes in the images"
     return Finding("good", "No mode collapse", f"{text}, and {seen['copies']:.1f} % of them have a copy.")
@@ -144,12 +151,15 @@ def _calibration(run: dict[str, Any]) -> Finding | None:
     ece = measured["details"]["ece"] if measured else {}
     if "teacher" not in ece or ece["student"] <= ece["teacher"] + FALSE_CONFIDENCE:
         return None
-    sure = sum(one["images"] * one["confidence"] for one in measured["details"]["calibration"]["student"]) / measured["n"]
+    bins = measured["details"]["calibration"]["student"]
+    sure = sum(one["images"] * one["confidence"] for one in bins) / measured["n"]
+    way = "less sure than it is right" if sure < measured["top1"] else "surer than it is right"
     text = (
-        f"It says {sure:.0f} % and is right on {measured['top1']:.0f} %; its calibration error is {ece['student']:.1f} %, "
-        f"the teacher’s {ece['teacher']:.1f} %. Scale its logits by a temperature before you act on its confidence."
+        f"It is {way}: {sure:.0f} % sure on average, right on {measured['top1']:.1f} %; "
+        f"its calibration error is {ece['student']:.1f} %, the teacher’s {ece['teacher']:.1f} %. "
+        "Scale its logits by a temperature before you act on its confidence."
     )
-    return Finding("warn", "The student’s confidence misleads", text)
+    return Finding("note" if sure < measured["top1"] else "warn", "The student’s confidence misleads", text)
 
 
 def _still_learning(run: dict[str, Any]) -> Finding | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from akd.config import from_dict
 from akd.console import Tell
@@ -22,6 +21,7 @@ from akd.files import lacking
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model
+from akd.networks.weights import load_strict, read_state_dict
 from akd.report.record import evenly, read_run, student_folder
 from akd.report.synthetic import collapse, look, sample_of, wanted
 from akd.runfolder import RunFolder, environment
@@ -29,22 +29,6 @@ from akd.runtime import Rng, make_runtime
 from akd.synthesis.bank import eight_bit
 from akd.synthesis.pictures import pictures
 from akd.teachers import teacher_of
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """Images uint8 [N, C, H, W] to be shown, oldest first, with the class [N] the teacher sees in each."""
-
-    images: Tensor
-    said: Tensor
-
-
-@dataclass(eq=False)
-class Gathered:
-    """What a report is made of: `values` are JSON-ready; `shown` holds, by run, images where there are any."""
-
-    values: dict[str, Any]
-    shown: list[Shown | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,14 +53,14 @@ class Teacher:
         count = wanted(model)
         with Rng(0).here():
             formulas = eight_bit(pictures(count, model.card))
-        self.yardsticks = {"formula pictures": look(model, formulas, device)[0]}
+        self.yardsticks = {"formula pictures": look(model, formulas, device)}
         if self.test is not None:
             real = self.test.images[evenly(len(self.test.images), count)]
-            self.yardsticks["real test images"] = look(model, real, device)[0]
+            self.yardsticks["real test images"] = look(model, real, device)
 
 
-def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done: None) -> Gathered:
-    """Everything a report on these run folders holds. What cannot be had is left None, and `missing` says why.
+def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done: None) -> dict[str, Any]:
+    """Everything a report on these run folders holds, JSON-ready. What cannot be had is left None, and `missing` says why.
 
     Raises ConfigError where a path is no run or one of which there is nothing to tell yet, DataError where the test set does
     not fit; a teacher that is gone, or is not the one that a run had, only makes its report shorter.
@@ -87,21 +71,16 @@ def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done:
             raise ConfigError(lacking(path, "checkpoint"))
     _tell_apart(runs)
     here = environment(make_runtime(sources.device, "fp32"))
-    gathered = Gathered(
-        {
-            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "akd": metadata.version("akd"),
-            "data": sources.data,
-            "here": here,
-            "runs": runs,
-        }
-    )
     known: dict[str, Teacher] = {}
     for run in runs:
-        shown, found = _ask_networks(run, sources, known, tell)
-        run.update(found)
-        gathered.shown.append(shown)
-    return gathered
+        run.update(_ask_networks(run, sources, known, tell))
+    return {
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "akd": metadata.version("akd"),
+        "data": sources.data,
+        "here": here,
+        "runs": runs,
+    }
 
 
 def _tell_apart(runs: list[dict[str, Any]]) -> None:
@@ -111,18 +90,16 @@ def _tell_apart(runs: list[dict[str, Any]]) -> None:
         run["name"] = run["path"] if names.count(run["name"]) > 1 else run["name"]
 
 
-def _ask_networks(
-    run: dict[str, Any], sources: Sources, known: dict[str, Teacher], tell: Tell
-) -> tuple[Shown | None, dict[str, Any]]:
+def _ask_networks(run: dict[str, Any], sources: Sources, known: dict[str, Teacher], tell: Tell) -> dict[str, Any]:
     """What teacher and student say, as further values of `run`; `missing` tells by part why it is not there."""
     missing: dict[str, str] = {}
     found: dict[str, Any] = {"missing": missing, "teacher": None, "student": None, "synthetic": None, "measured": None}
-    teacher = student = shown = None
+    teacher = student = None
     try:
         teacher = _teacher(run, sources, known, tell)
         found["teacher"] = _costs(teacher.model)
         tell(f"{run['name']}: the images it learned from", None)
-        shown, found["synthetic"] = _synthetic(run, teacher)
+        found["synthetic"] = _synthetic(run, teacher)
     except (DataError, ModelError):  # of what this command was told, not of what the run left
         raise
     except AkdError as error:
@@ -138,11 +115,12 @@ def _ask_networks(
         try:
             look = partial(tell, f"{run['name']}: asking the student")
             found["measured"] = _measured(student, teacher, test, make_runtime(sources.device).device, look)
+            found["measured"]["curve"] = _curve(run, student, teacher, test, make_runtime(sources.device).device, look)
         except ModelError as error:
             missing["measured"] = str(error)
     network = student or (teacher and teacher.model)
     found["classes"] = _names(network.card, test) if network else None
-    return shown, found
+    return found
 
 
 def _teacher(run: dict[str, Any], sources: Sources, known: dict[str, Teacher], tell: Tell) -> Teacher:
@@ -175,19 +153,39 @@ def _costs(model: Classifier) -> dict[str, Any]:
     }
 
 
-def _synthetic(run: dict[str, Any], teacher: Teacher) -> tuple[Shown, dict[str, Any]]:
+def _synthetic(run: dict[str, Any], teacher: Teacher) -> dict[str, Any]:
     """What the teacher sees in the run's images, and beside it in its yardsticks."""
     sample = sample_of(Path(run["path"]), from_dict(run["config"]), teacher.model)
-    mine, said = look(teacher.model, sample.images, teacher.device)
+    mine = look(teacher.model, sample.images, teacher.device)
     looks = {"synthetic": mine, **teacher.yardsticks}
     values = {"source": sample.source, "made": sample.made, "collapse": collapse(mine)}
-    return Shown(sample.images, said), {**values, "looks": {name: asdict(found) for name, found in looks.items()}}
+    return {**values, "looks": {name: asdict(found) for name, found in looks.items()}}
 
 
 def _measured(student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device, look: Look) -> dict[str, Any]:
     """The evaluation and its details; no pair needs checking, since the run made the one from the other."""
     answers = replace(ask(student, test, device=device, look=look), teacher=teacher.logits if teacher else None)
     return {"data": test.name, **asdict(judge(student, answers)), "details": asdict(details(answers))}
+
+
+def _curve(
+    run: dict[str, Any], student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device, look: Look
+) -> list[dict[str, Any]]:
+    """Accuracy and agreement in percent of the run's snapshots, by step and seconds; those that cannot be read are left out.
+
+    `student` is what they are loaded into."""
+    seconds = {line["step"]: line["seconds"] for line in run["metrics"]}
+    points = []
+    for step, file in RunFolder(Path(run["path"])).snapshots().items():
+        try:
+            load_strict(student.net, read_state_dict(file), student.card.architecture)
+        except ModelError:
+            continue
+        answers = replace(ask(student, test, device=device, look=look), teacher=teacher.logits if teacher else None)
+        found = judge(student, answers)
+        if step in seconds:
+            points.append({"step": step, "seconds": seconds[step], "top1": found.top1, "agreement": found.agreement})
+    return points
 
 
 def _names(card: ModelCard | None, test: TestSet | None) -> list[str] | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from akd.runfolder import GRID
-
-MOST_GRIDS, WIDEST = 6, 640
 SIDE = 64  # pixels a side at which one image is shown
 HUE, OWN = (214, 69, 65), (120, 130, 140)  # of the confusion's errors, and of its diagonal: legible on white and on black
 
@@ -23,22 +20,8 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def grid_uri(file: Path, width: int) -> str | None:
-    """A run's picture of images `width` pixels wide (0: unknown), at their own size; None where it cannot be read."""
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB" if opened.mode not in ("L", "RGB") else opened.mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    enlarged = image.width // (GRID * (width + 1)) if width else 1
-    if enlarged > 1:
-        image = image.resize((image.width // enlarged, image.height // enlarged), Image.Resampling.NEAREST)
-    image.thumbnail((WIDEST, WIDEST))
-    return data_uri(image)
-
-
-def strip_uri(images: Tensor) -> str:
-    """uint8 [N, C, H, W] -> one picture, the images side by side with a transparent gap between them."""
+def strip_uri(images: Tensor, seen: Sequence[bool]) -> str:
+    """uint8 [N, C, H, W] -> one picture, the images side by side with a transparent gap between them; not `seen`: a gap too."""
     n, channels, height, width = images.shape
     scale = max(1, -(-max(height, width) // SIDE))
     small = torch.nn.functional.avg_pool2d(images.float(), scale) if scale > 1 else images
@@ -50,7 +33,7 @@ def strip_uri(images: Tensor) -> str:
     for i, image in enumerate(coloured):
         left = i * (width + gap)
         sheet[:, left : left + width, :3] = image.permute(1, 2, 0)
-        sheet[:, left : left + width, 3] = 255
+        sheet[:, left : left + width, 3] = 255 * seen[i]
     return data_uri(Image.fromarray(sheet.numpy(), "RGBA"))
 
 

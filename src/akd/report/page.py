@@ -6,28 +6,27 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from akd.gallery import layout, read
 from akd.report import curves
 from akd.report.facts import VERDICTS, compared, duration, facts, spread
 from akd.report.findings import findings, lost_classes
-from akd.report.gather import Gathered, Shown
-from akd.report.images import MOST_GRIDS, grid_uri, heat_uri, strip_uri
+from akd.report.images import heat_uri, strip_uri
 from akd.report.record import conditions, evenly
 
-PER_STRIP = 8  # images of a class
+PER_STRIP = 8  # moments of a run
 FIRST = 12  # classes, or pairs of classes, that are shown at once; the others are folded away
 SMALL = 20  # classes up to which the confusion is a table of numbers
-MOST_CLASSES = 200  # beyond, only some classes' images are shown
 STYLES = 6  # colours; more runs share them
 
 
-def render(gathered: Gathered) -> str:
-    """The report's HTML, with nothing in it that is fetched from anywhere."""
-    values = gathered.values
-    runs = [_prepared(i, run, shown) for i, (run, shown) in enumerate(zip(values["runs"], gathered.shown, strict=True))]
+def render(values: dict[str, Any]) -> str:
+    """The HTML of a report on what `gather` found, with nothing in it that is fetched from anywhere."""
+    runs = [_prepared(i, run) for i, run in enumerate(values["runs"])]
     page = _templates().get_template("report.html")
     plain = values["runs"]
     return page.render(
@@ -62,7 +61,7 @@ def _tight(text: str) -> str:
     return re.sub(r"(?<=\d) (?=(%|ms|s|min|h|nats|points)\b|%)", "\u00a0", text)
 
 
-def _prepared(i: int, run: dict[str, Any], shown: Shown | None) -> dict[str, Any]:
+def _prepared(i: int, run: dict[str, Any]) -> dict[str, Any]:
     """A run with all that its sections show, ready to be written out."""
     grouped: dict[str, list[Any]] = {}
     for fact in facts(run):
@@ -75,8 +74,7 @@ def _prepared(i: int, run: dict[str, Any], shown: Shown | None) -> dict[str, Any
         "findings": findings(run),
         "conditions": conditions(run),
         "verdict": VERDICTS.get(run["data_free"].get("data_free"), "") if run["data_free"] else "there is none yet",
-        "grid_pictures": _grids(run),
-        "strips": _strips(run, shown),
+        **_strips(run),
         "by_layer": curves.by_layer(looks),
         "by_class": curves.by_class(looks) if looks else None,
         "lost": lost_classes(run),
@@ -86,25 +84,21 @@ def _prepared(i: int, run: dict[str, Any], shown: Shown | None) -> dict[str, Any
     }
 
 
-def _grids(run: dict[str, Any]) -> list[dict[str, Any]]:
+def _strips(run: dict[str, Any]) -> dict[str, Any]:
+    """For each class that the run's pictures show, an image of it at some moments, the earliest first; and these moments."""
     network = run["teacher"] or run["student"]
-    width = network["input_size"][2] if network else 0
-    kept = [run["grids"][i] for i in evenly(len(run["grids"]), MOST_GRIDS)]
-    found = [{"step": grid["step"], "uri": grid_uri(Path(grid["file"]), width)} for grid in kept]
-    return [grid for grid in found if grid["uri"]]
-
-
-def _strips(run: dict[str, Any], shown: Shown | None) -> list[dict[str, Any]]:
-    """For each class the images in which the teacher sees it, oldest first, evenly chosen."""
-    if shown is None:
-        return []
-    names, strips = run["classes"], []
-    for i in evenly(len(names), MOST_CLASSES):
-        mine = (shown.said == i).nonzero().flatten()
-        picked = mine[evenly(len(mine), PER_STRIP)]
-        uri = strip_uri(shown.images[picked]) if len(picked) else None
-        strips.append({"name": names[i], "count": len(mine), "shown": len(picked), "uri": uri})
-    return strips
+    if not network:
+        return {"strips": [], "moments": []}
+    size, classes = tuple(network["input_size"]), network["num_classes"]
+    kept = [run["grids"][i] for i in evenly(len(run["grids"]), PER_STRIP)]
+    found = {grid["step"]: read(Path(grid["file"]), size, classes) for grid in kept}
+    sheets = {step: sheet[:, 0] for step, sheet in found.items() if sheet is not None}
+    strips = []
+    for i, number in enumerate(layout(classes).classes if sheets else []):
+        images = torch.stack([sheet[i] for sheet in sheets.values()])
+        seen = [bool((image != 255).any()) for image in images]
+        strips.append({"name": run["classes"][number], "uri": strip_uri(images, seen) if any(seen) else None})
+    return {"strips": strips, "moments": [*sheets]}
 
 
 def _confusion(run: dict[str, Any]) -> dict[str, Any] | None:

@@ -25,11 +25,12 @@ def read_run(path: Path) -> dict[str, Any]:
     """
     folder = RunFolder(path)
     config = _config(path)
-    result = folder.result()
+    result, diverged = folder.result(), json_object(path / "diverged.json")
     return {
         "name": path.resolve().name,
         "path": str(path),
-        "status": "finished" if result else "diverged" if _diverged(path) else "unfinished",
+        "status": "finished" if result else "diverged" if diverged else "unfinished",
+        "diverged": diverged,
         "config": config,
         "result": result,
         "environment": folder.environment(),
@@ -121,14 +122,6 @@ def _grids(folder: Path) -> list[dict[str, Any]]:
     """The pictures of what the student was shown, oldest first."""
     found = [(file.stem.removeprefix("step-"), file) for file in sorted(folder.glob("step-*.png"))]
     return [{"step": int(step), "file": str(file)} for step, file in found if step.isdecimal()]
-
-
-def _diverged(path: Path) -> bool:
-    """A last good student is the last thing that such a run writes; one that went on again has younger metrics."""
-    try:
-        return (path / "last-good" / "config.json").stat().st_mtime >= (path / "metrics.jsonl").stat().st_mtime
-    except OSError:
-        return False
 
 
 def _quiet(path: Path) -> float | None:

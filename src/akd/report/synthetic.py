@@ -90,8 +90,8 @@ def wanted(teacher: Classifier) -> int:
     return max(LEAST, PER_CLASS * teacher.card.num_classes)
 
 
-def look(teacher: Classifier, images: Tensor, device: torch.device) -> tuple[Look, Tensor]:
-    """What `teacher` sees in images uint8 [N, C, H, W], and the class it sees in each [N]. The teacher ends on `device`."""
+def look(teacher: Classifier, images: Tensor, device: torch.device) -> Look:
+    """What `teacher` sees in images uint8 [N, C, H, W]. The teacher ends on `device`."""
     teacher.to(device).eval()
     names = {module: name.removeprefix("net.") for name, module in teacher.named_modules()}
     layers = {module: Moments(names[module]) for module in batch_norms(teacher)}
@@ -116,7 +116,7 @@ def look(teacher: Classifier, images: Tensor, device: torch.device) -> tuple[Loo
         within=within(small, said),
         copies=copies(small),
         layers=[layer.mismatch() for layer in layers.values() if layer.n] or None,
-    ), said
+    )
 
 
 class Moments:
