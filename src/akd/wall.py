@@ -21,7 +21,8 @@ DATA_MODULES = ("akd.evaluation", "sklearn", "pyarrow", "torchvision.datasets", 
 SYSTEM = ("/proc/", "/sys/", "/etc/", "/usr/lib/", "/usr/share/", "/lib/", "/lib64/", "/var/cache/ldconfig/")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/pts/", "/dev/nvidia", "/dev/dri/")
 CODE = (".py", ".pyc", ".so", ".dll", ".dylib")
-BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")  # in an installed package; elsewhere such a name proves nothing
+BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")
+METADATA = ("PKG-INFO", "METADATA", "RECORD", "entry_points.txt", "top_level.txt", "direct_url.json")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False
@@ -80,8 +81,7 @@ class Wall:
                 return kind
         if path.startswith(self.run_folder):
             return "run"
-        of_package = any(part.endswith(("-info", ".lib", ".libs")) for part in Path(path.rpartition("-packages/")[2]).parts)
-        if path.endswith(CODE) or ".so." in path or ("-packages/" in path and (of_package or path.endswith(BESIDE_CODE))):
+        if path.endswith(CODE) or ".so." in path or _beside_code(Path(path)):
             return "code"
         if path == os.path.realpath(sys.executable) or (path.startswith(_python_itself()) and "-packages" not in path):
             return "code"
@@ -120,6 +120,15 @@ def together(now: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> dict[s
     verdicts = [record.get("data_free", False) for record in (*now, *earlier)]
     verdict = False if False in verdicts else None if None in verdicts else True
     return {**first, "data_free": verdict, "other_processes": others, "earlier_processes": earlier}
+
+
+def _beside_code(path: Path) -> bool:
+    """What lies beside code in an installed package. Elsewhere, where such a name proves nothing, only a package's metadata."""
+    if path.name in METADATA and path.parent.suffix in (".egg-info", ".dist-info"):
+        return True
+    inner = Path(str(path).rpartition("-packages/")[2])
+    named = any(part.endswith(("-info", ".lib", ".libs")) for part in inner.parts)
+    return inner != path and (named or path.suffix in BESIDE_CODE)
 
 
 def _python_itself() -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def model_card(name: str, student: Classifier, export: Export, run: Path | None)
         results = f"Accuracy {test.accuracy:.2f} % on {export.compared['test']} ({conditions(export.conditions)}).\n"
     channels, height, width = card.input_size
     story = published_history(RunFolder(run)) if run is not None and (run / "config.yaml").exists() else ""
+    named = " and the names of the classes" if card.label_names else ""
     how = ", made from its teacher by data-free distillation" if story else ""
     return f"""{front_matter(**head)}
 # {name}
@@ -58,8 +59,8 @@ model = akd.Classifier.from_pretrained("OWNER/{name}")
 logits = model(images)  # [B, {channels}, {height}, {width}], pixels in 0..1; it normalises them itself
 ```
 
-`config.json` tells the architecture, the normalisation (mean {_list(card.mean)}, std {_list(card.std)}) and the names of the
-classes; `model.safetensors` holds the weights.
+`config.json` tells the architecture, the normalisation (mean {_list(card.mean)}, std {_list(card.std)}){named};
+`model.safetensors` holds the weights.
 
 ## Results
 

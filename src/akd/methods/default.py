@@ -21,7 +21,7 @@ class Default(Method):
     """
 
     name: ClassVar[str] = "akd"
-    paper: ClassVar[str] = "this project, docs/lab.md"
+    paper: ClassVar[str] = "akd's own"
 
     batch_size: int = 128
     student_steps: int = 5
