@@ -11,13 +11,16 @@ from akd.objectives import wants
 from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
 
+APART = 1.2  # deviations of a pixel; two images that have nothing in common differ by the root of 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Default(Method):
     """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
 
-    The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
-    imitates softened answers on shifted images, half of them mixed (CutMix); the result is its average over the last tenth.
+    The generator seeks variety within a class, and disagreement (L1), less and less of it as the run goes on; its images are
+    kept in a bank; the student imitates softened answers on shifted images, half of them mixed (CutMix); the result is its
+    average over the last tenth.
     """
 
     name: ClassVar[str] = "akd"
@@ -32,6 +35,7 @@ class Default(Method):
     bn: Schedule = 1.0
     one_hot: Schedule = 0.5
     balance: Schedule = 5.0
+    variety: Schedule = 3.0
     adversary: float = 8.0
     pictures: float = 0.4
     cutmix: float = 0.5
@@ -53,6 +57,7 @@ class Default(Method):
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
                 "balance": wants.balanced(self.balance),
+                "variety": wants.varied(self.variety, APART * sum(card.std) / len(card.std)),
                 "adversary": wants.discrepancy(cosine(-self.adversary)),
             },
             jitter=shifted(card),
