@@ -115,7 +115,7 @@ def check_same_losses(game: Game, method: str, runtime: Runtime, tolerance: floa
     images = pictures(game.batch, game.student.card, game.device)
     batch = Batch(images, torch.arange(len(images), device=game.device) % game.classes)
     ours = [judge_images(Eyes(state, plan.image), batch, 0.0)[0]]
-    ours.append(student_step(Eyes(state, plan.student), batch, 0.0)[0]["student"])
+    ours.append(student_step(Eyes(state, plan.student), batch, 0.0)["student"])
     plain.student.eval()
     if method == "dfad":
         theirs = [-discrepancy(plain, images), discrepancy(replace(plain, student=plain.student.train()), images)]

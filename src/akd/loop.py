@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -48,8 +48,7 @@ class Budget:
 class Report:
     """How the run stands after `step` student steps. Losses are means since the report before; agreement is in percent.
 
-    healthy: nothing looks wrong on the probe now. images: the last images the student was shown [B, C, H, W] in 0..1, with
-    what the teacher said of them [B].
+    healthy: nothing looks wrong on the probe now.
     """
 
     step: int
@@ -59,8 +58,6 @@ class Report:
     agreement: float
     probe_kl: float
     healthy: bool
-    images: Tensor = field(repr=False)
-    said: Tensor = field(repr=False)
 
 
 def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -75,8 +72,8 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
     return eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
 
 
-def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Batch]:
-    """One step of the student toward the teacher; returns the terms and the images as shown, with the teacher's word.
+def student_step(eyes: Eyes, batch: Batch, progress: float) -> dict[str, Tensor]:
+    """One step of the student toward the teacher; returns the terms of its loss.
 
     Of several processes each shows a share; losses and gradients are means over all of them.
     """
@@ -106,7 +103,7 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> tuple[dict[str, T
     optimiser.step()
     state.step += 1
     state.update_average()
-    return terms, Batch(images, teacher.logits.argmax(1))
+    return terms
 
 
 def next_batch(state: State) -> Batch:
@@ -148,7 +145,6 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
     The caller may save or stop whenever it is handed something. Raises Diverged where the run goes wrong.
     """
     image_eyes, student_eyes = Eyes(state, state.plan.image), Eyes(state, state.plan.student)
-    shown = Batch(state.probe.float() / 255, state.probe.new_zeros(len(state.probe)))
     while (progress := budget.progress(state)) < 1.0 or state.step == 0:
         began = time.monotonic()
         with state.rng.here():
@@ -156,19 +152,18 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
             if not stepping:
                 turn_of_maker(image_eyes, progress)
             else:
-                terms, shown = student_step(student_eyes, next_batch(state), progress)
+                state.note(student_step(student_eyes, next_batch(state), progress))
                 state.left -= 1
-                state.note(terms)
         state.seconds += time.monotonic() - began
         if stepping and state.step % REPORT_EVERY == 0:
-            yield from reported(state, budget, shown)
+            yield from reported(state, budget)
         else:
             yield None
     if "student" in state.window:
-        yield from reported(state, budget, shown)
+        yield from reported(state, budget)
 
 
-def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
+def reported(state: State, budget: Budget) -> Iterator[Report]:
     """Take stock: the window's mean losses, and how the student does on the probe. Raises Diverged after a bad report."""
     began = time.monotonic()
     sums = torch.stack([value / count for value, count in state.window.values()]).tolist()  # one wait for the device
@@ -194,8 +189,6 @@ def reported(state: State, budget: Budget, shown: Batch) -> Iterator[Report]:
         agreement=probed.agreement,
         probe_kl=probed.kl,
         healthy=not wrong and state.bad_probes == 0,
-        images=shown.images,
-        said=shown.labels,
     )
     if wrong:
         raise Diverged(wrong)

@@ -119,7 +119,7 @@ def _numbers(line: str) -> dict[str, Any]:
 
 
 def _grids(folder: Path) -> list[dict[str, Any]]:
-    """The pictures of what the student was shown, oldest first."""
+    """The pictures of what was made of each class, oldest first."""
     found = [(file.stem.removeprefix("step-"), file) for file in sorted(folder.glob("step-*.png"))]
     return [{"step": int(step), "file": str(file)} for step, file in found if step.isdecimal()]
 
