@@ -64,6 +64,9 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
                 )
                 for name, network in networks.items()
             }
+    absent = sum(value is None for value in result["per_class"].values())
+    if absent:
+        log.print(f"the test set has no image of {absent} of the {len(result['per_class'])} classes: is it the right one?")
     if not options.json:
         out.print(evaluation_table(f"{options.model} on {options.data}", result))
         weak = sorted((v, k) for k, v in result["per_class"].items() if v is not None and v < result["top1"])[:5]

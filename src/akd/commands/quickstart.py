@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from akd.console import log, out
+from akd.console import Seldom, log, out
 
 SUMMARY = "train a digits teacher, put the data away, distil a 10 % and a 20 % student"
 EXAMPLES = """\
@@ -28,6 +28,7 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:.0f} %  {task.fields[note]}"))
     with Progress(*columns, console=log, disable=not log.is_terminal) as bar:
         tasks: dict[str, Any] = {}
+        line = Seldom()
 
         def watch(part: str, progress: float, note: str) -> None:
             if part not in tasks:
@@ -36,6 +37,8 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
             bar.update(tasks[part], completed=progress, note=note)
             if progress >= 1 and not before and not log.is_terminal:
                 log.print(f"{part}: done, {note}", markup=False)
+            elif progress < 1:
+                line.say(f"{part}: {100 * progress:.0f} %, {note}")
 
         result = run_quickstart(options.out, options.seed, watch)
     if not options.json:
