@@ -91,6 +91,7 @@ def test_statistics_that_were_never_taken():
         ({"before": torch.round}, "zero everywhere"),
         ({"after": lambda y: y * 0 + 3}, "same whatever"),
         ({"after": lambda y: y / 0}, "no number"),
+        ({"after": lambda y: y.softmax(1)}, "leave its last softmax out"),
         ({"before": lambda x: x.sqrt()}, "no number"),
     ],
 )

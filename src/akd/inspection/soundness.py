@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from akd.errors import brief
-from akd.networks.classifier import Classifier
+from akd.networks.classifier import Classifier, probabilities
 from akd.networks.taps import BATCH_NORM, batch_norms
 from akd.runtime import Rng
 from akd.synthesis.pictures import pictures
@@ -108,6 +108,8 @@ def ask(teacher: Classifier) -> Answers:
     classes = len(logits.argmax(1).unique())
     if not bool(logits.isfinite().all()):
         return Answers(PROBE, classes, "its answer is no number")
+    if probabilities(logits):
+        return Answers(PROBE, classes, "its answers are probabilities, not logits (leave its last softmax out)")
     if (logits.amax(0) - logits.amin(0)).max() <= SAME * logits.abs().max().clamp(min=1e-30):
         return Answers(PROBE, classes, "its answer is the same whatever the image")
     return Answers(PROBE, classes, _lost_gradient(teacher, images[:4]))

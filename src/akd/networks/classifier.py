@@ -94,3 +94,8 @@ class Classifier(nn.Module):
 
         name = str(source)
         return load_model(name if os.path.exists(name) or ":" in name else f"hf-hub:{name}")
+
+
+def probabilities(answers: Tensor) -> bool:
+    """Whether what should be logits [B, K] are shares of 1, from a network that ends in a softmax."""
+    return bool((answers >= 0).all()) and torch.allclose(answers.sum(1), answers.new_ones(len(answers)), atol=1e-4)

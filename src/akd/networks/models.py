@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from akd.errors import ModelError, brief, did_you_mean, shortened
 from akd.files import hardly_begun, lacking, near, one_line, write_bytes, write_text
 from akd.networks import hub, zoo
-from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.classifier import Classifier, ModelCard, probabilities
 from akd.networks.fields import Fields, agree, checked, read_config
 from akd.networks.weights import fitting, infer_num_classes, load_strict, read_state_dict, strip_prefixes
 
@@ -157,7 +157,7 @@ def _classifier(net: nn.Module, fields: Fields, source: str, finite: bool = True
         raise ModelError(f"{source} gives a {found} for images; akd needs the logits alone: return them as a tensor")
     if found != [2, card.num_classes]:
         raise ModelError(f"{source} gives {found} for two images, not [2, {card.num_classes}] logits; check --num-classes")
-    if finite and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2), atol=1e-5):
+    if finite and probabilities(logits):
         raise ModelError(f"{source} gives probabilities; akd needs logits: leave its last softmax out")
     if finite and not logits.isfinite().all():
         raise ModelError(f"{source} gives NaN or infinite logits on a grey image; check its weights and --std")
