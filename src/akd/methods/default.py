@@ -8,7 +8,7 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, mixed, shifted
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule
+from akd.objectives.terms import Schedule, never
 from akd.synthesis.online import Online
 
 APART = 1.2  # deviations of a pixel; two images that have nothing in common differ by the root of 2
@@ -44,6 +44,8 @@ class Default(Method):
 
     def plan(self, card: ModelCard) -> Plan:
         side = min(card.input_size[1:])
+        # Without statistics to hold to, images that must differ become images of nothing.
+        variety = 0.0 if never(self.bn) else self.variety
         return Plan(
             maker=Online(
                 lr=cosine(self.generator_lr),
@@ -57,7 +59,7 @@ class Default(Method):
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
                 "balance": wants.balanced(self.balance),
-                "variety": wants.varied(self.variety, APART * sum(card.std) / len(card.std)),
+                "variety": wants.varied(variety, APART * sum(card.std) / len(card.std)),
                 "adversary": wants.discrepancy(cosine(-self.adversary)),
             },
             jitter=shifted(card),
