@@ -31,6 +31,11 @@ def conditions(row: Row) -> str:
     return f"{row['device']}, {threads}, torch {row['torch']}, commit {row['commit']}"
 
 
+def commits(lines: list[Row]) -> str:
+    """All commits that rows of one table were measured at."""
+    return ", ".join(dict.fromkeys(line["commit"] for line in lines))
+
+
 def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
@@ -65,7 +70,8 @@ def cifar100(name: str, words: str) -> str:
             f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['budget']} | {r['params']:,} | {r['steps']:,} | "
             f"{r['seconds'] / 60:.0f} min | {r['top1']:.2f} % | {r['agreement']:.2f} % |\n"
         )
-    text += f"\nLast state, one seed, {lines[-1]['n']:,} real test images; {conditions(lines[-1])}. Learning curves:\n\n"
+    where = conditions({**lines[-1], "commit": commits(lines)})
+    text += f"\nLast state, one seed, {lines[-1]['n']:,} real test images; {where}. Learning curves:\n\n"
     for r in lines:
         points = ", ".join(f"{p['seconds'] / 60:.0f} min {p['top1']:.1f} %" for p in r["curve"])
         text += f"- {r['budget']}: {points}, end {r['top1']:.1f} %\n"
@@ -126,8 +132,7 @@ def compared(name: str, words: str) -> str:
             f"\n{words}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
         )
         text += f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
-        commits = ", ".join(dict.fromkeys(line["commit"] for line in lines))
-        text += f"{conditions({**lines[-1], 'commit': commits})}.\n\n"
+        text += f"{conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
 
 

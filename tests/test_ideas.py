@@ -271,9 +271,3 @@ def test_no_two_images_of_a_nayer_round_are_alike():
     run(state, 3)
     images = state.bank.images[: len(state.bank)]
     assert len(images.flatten(1).unique(dim=0)) == len(images) == 16
-
-
-def test_the_default_asks_for_variety_only_where_statistics_hold_the_images():
-    card = tiny_classifier().card
-    held, free = METHODS["akd"]().plan(card), METHODS["akd"](bn=0.0).plan(card)
-    assert at(held.image["variety"].weight, 0.5) > 0 and at(free.image["variety"].weight, 0.5) == 0

@@ -65,7 +65,7 @@ def test_a_run_folder_explains_itself(straight, teacher_folder):
     out, printed = straight
     names = {p.name for p in out.iterdir() if not p.name.startswith(".")}
     assert names == {
-        "README.md", "config.yaml", "environment.json", "metrics.jsonl", "images", "checkpoint.pt", "student",
+        "README.md", "config.yaml", "environment.json", "metrics.jsonl", "images", "snapshots", "checkpoint.pt", "student",
         "data_free.json", "result.json",
     }  # fmt: skip
     record = json.loads((out / "data_free.json").read_text())

@@ -59,18 +59,3 @@ def test_moments_of_bfloat16_are_taken_in_float32(shape):
     (slope,) = torch.autograd.grad((mean.sin() + var.cos()).sum(), x)
     (asked,) = torch.autograd.grad((oracle[0].sin() + oracle[1].cos()).sum(), wide)
     assert torch.allclose(slope.float(), asked, rtol=1e-2, atol=1e-2 * float(asked.abs().max()))
-
-
-def test_sameness_by_hand_and_at_its_ends():
-    images, labels, apart = torch.rand(6, 2, 3, 3), torch.tensor([0, 1, 0, 2, 0, 1]), 0.45
-    pairs = [(0, 2), (0, 4), (2, 4), (1, 5)]
-    differences = [(images[i] - images[j]).square().mean().sqrt().item() for i, j in pairs]
-    expected = np.mean([1 - min(one / apart, 1) for one in differences])
-    assert I.sameness(images, labels, apart).item() == pytest.approx(expected, abs=1e-5)
-    assert I.sameness(images, torch.arange(6), apart) == 0  # no two of one class
-    assert I.sameness(images[:1].expand(4, -1, -1, -1), torch.zeros(4), apart) == 1
-    assert I.sameness(images, torch.zeros(6), 1e-3) == 0
-    near = (images[:1] + 0.01 * images).requires_grad_()
-    loss = I.sameness(near, torch.zeros(6), apart)
-    (gradient,) = torch.autograd.grad(loss, near)
-    assert I.sameness(near - gradient, torch.zeros(6), apart) < loss

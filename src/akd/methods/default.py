@@ -8,19 +8,16 @@ from typing import ClassVar
 from akd.methods.plan import Method, Plan, StudentOptimiser, cosine, mixed, shifted
 from akd.networks.classifier import ModelCard
 from akd.objectives import wants
-from akd.objectives.terms import Schedule, never
+from akd.objectives.terms import Schedule
 from akd.synthesis.online import Online
-
-APART = 1.2  # deviations of a pixel; two images that have nothing in common differ by the root of 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Default(Method):
     """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
 
-    The generator seeks variety within a class, and disagreement (L1), less and less of it as the run goes on; its images are
-    kept in a bank; the student imitates softened answers on shifted images, half of them mixed (CutMix); the result is its
-    average over the last tenth.
+    The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
+    imitates softened answers on shifted images, half of them mixed (CutMix); the result is its average over the last tenth.
     """
 
     name: ClassVar[str] = "akd"
@@ -35,7 +32,6 @@ class Default(Method):
     bn: Schedule = 1.0
     one_hot: Schedule = 0.5
     balance: Schedule = 5.0
-    variety: Schedule = 3.0
     adversary: float = 8.0
     pictures: float = 0.4
     cutmix: float = 0.5
@@ -44,8 +40,6 @@ class Default(Method):
 
     def plan(self, card: ModelCard) -> Plan:
         side = min(card.input_size[1:])
-        # Without statistics to hold to, images that must differ become images of nothing.
-        variety = 0.0 if never(self.bn) else self.variety
         return Plan(
             maker=Online(
                 lr=cosine(self.generator_lr),
@@ -59,7 +53,6 @@ class Default(Method):
                 "bn": wants.statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
                 "balance": wants.balanced(self.balance),
-                "variety": wants.varied(variety, APART * sum(card.std) / len(card.std)),
                 "adversary": wants.discrepancy(cosine(-self.adversary)),
             },
             jitter=shifted(card),

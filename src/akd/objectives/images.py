@@ -68,17 +68,3 @@ def total_variation(images: Tensor) -> Tensor:
 def activation(feature: Tensor) -> Tensor:
     """Mean absolute activation of the last feature [B, D]; real images excite it, so makers maximise it (DAFL, eq. 4)."""
     return feature.abs().mean()
-
-
-def sameness(images: Tensor, labels: Tensor, apart: float) -> Tensor:
-    """How alike images [B, C, H, W] of one label [B] are, 0 to 1: one minus the mean over pairs of their RMS difference as a
-    share of `apart`, which more than that does not lower; 0 where no two have one label.
-
-    Makers minimise it, since a generator told its class forgets its noise. After mode seeking (Mao et al., CVPR 2019,
-    1903.05628, eq. 2), whose ratio has no such bound.
-    """
-    pixels = images.flatten(1)
-    # Not by products, which lose the digits of small differences.
-    distances = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist") / pixels.shape[1] ** 0.5
-    pairs = (labels[:, None] == labels).triu(1)
-    return ((1 - (distances / apart).clamp_max(1)) * pairs).sum() / pairs.sum().clamp_min(1)

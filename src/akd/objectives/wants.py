@@ -53,11 +53,6 @@ def balanced(weight: Schedule) -> Term:
     return Term(weight, lambda seen: logits.imbalance(seen.teacher.logits), reads_student=False)
 
 
-def varied(weight: Schedule, apart: float) -> Term:
-    """Images that were asked to be of one class differ, by an RMS of up to `apart`."""
-    return Term(weight, lambda seen: images.sameness(seen.images, seen.labels, apart), reads_student=False)
-
-
 def excited(weight: Schedule) -> Term:
     """The teacher's last feature is active."""
 

@@ -26,7 +26,6 @@ MEANINGS = {
     "image/bn": "distance of the images from the teacher’s BatchNorm statistics",
     "image/one_hot": "cross-entropy of the teacher’s answer: low where it is sure",
     "image/balance": "negative entropy of the batch’s classes: low where all are equally many",
-    "image/variety": "how alike images asked to be of one class are",
     "image/adversary": "disagreement of student and teacher, which the images seek",
     "image/activation": "negative activation of the teacher’s features",
     "image/variation": "roughness of the images",
