@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ def fetch(name: str) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
         raise ModelError(f"hf-hub:{name} needs the hub's client; pip install 'akd[hub]'") from error
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # each retry would be a line of its own
     failure: Exception | None = None
     for cached, weights in itertools.product((True, False), FOLDER_NAMES):
         try:
