@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from akd.files import hardly_begun, lacking, near, one_line, remove_half_written
 from akd.gallery import picture
 from akd.loop import Report
 from akd.networks.classifier import Classifier
-from akd.networks.weights import strip_prefixes
+from akd.networks.models import packed
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
 
@@ -190,10 +189,9 @@ class RunFolder:
 
     def write_snapshot(self, step: int, student: Classifier) -> None:
         """`snapshots/step-N.safetensors`: the student as it would have been handed over then, its large tensors in 16 bit."""
-        state = strip_prefixes(student.net.state_dict())
-        small = {name: value.half() if value.is_floating_point() and value.ndim > 1 else value for name, value in state.items()}
-        plain = {name: value.cpu().contiguous().clone() for name, value in small.items()}
-        self._write_at(step, "snapshots", "safetensors", safetensors.torch.save(plain))
+        state = student.net.state_dict().items()
+        small = {name: value.half() if value.is_floating_point() and value.ndim > 1 else value for name, value in state}
+        self._write_at(step, "snapshots", "safetensors", packed(small))
 
     def snapshots(self) -> dict[int, Path]:
         """The snapshots by step, the earliest first."""

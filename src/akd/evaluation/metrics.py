@@ -96,7 +96,7 @@ def ask(
 def judge(model: Classifier, answers: Answers) -> Evaluation:
     """The results of `model`, whose answers these are."""
     logits, theirs, labels = answers.model, answers.teacher, answers.labels
-    ranking = logits.sort(dim=1, descending=True, stable=True).indices
+    ranking = ranked(logits)
     hits = ranking == labels[:, None]
     mine = [hits[labels == i, 0] for i in range(logits.shape[1])]
     size = model.card.input_size
@@ -114,6 +114,11 @@ def judge(model: Classifier, answers: Answers) -> Evaluation:
         mean_kl=None if theirs is None else kl(logits, theirs).item(),
         teacher_top1=None if theirs is None else percent(theirs.argmax(1) == labels),
     )
+
+
+def ranked(logits: Tensor) -> Tensor:
+    """Classes int64 [N, K] by logits [N, K], the highest first; of equal ones the lower class."""
+    return logits.sort(dim=1, descending=True, stable=True).indices
 
 
 def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float:

@@ -27,13 +27,17 @@ NORMALISATION = "give --mean and --std, one value for each channel, for pixels i
 def save_model(model: Classifier, folder: Path) -> None:
     """Write `folder`: model.safetensors (on the CPU, contiguous, without wrappers' prefixes) and config.json, each whole
     or not at all. Raises AkdError where it cannot be written."""
-    state = strip_prefixes(model.net.state_dict())
-    # Cloned, because safetensors refuses tensors that share memory.
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
     with one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / "model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
+    write_bytes(folder / "model.safetensors", packed(model.net.state_dict()))
     write_text(folder / "config.json", model.card.to_json())
+
+
+def packed(state: Mapping[str, Tensor]) -> bytes:
+    """A network's state as a safetensors file: on the CPU, contiguous, without wrappers' prefixes."""
+    # Cloned, because safetensors refuses tensors that share memory.
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in strip_prefixes(state).items()}
+    return safetensors.torch.save(plain, {"format": "pt"})
 
 
 def load_model(

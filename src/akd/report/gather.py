@@ -16,7 +16,7 @@ from akd.console import Tell
 from akd.errors import AkdError, ConfigError, DataError, ModelError
 from akd.evaluation.data import TestSet, load_test_set
 from akd.evaluation.details import details
-from akd.evaluation.metrics import Look, ask, judge
+from akd.evaluation.metrics import Look, ask, judge, percent, ranked
 from akd.files import lacking
 from akd.networks import measure
 from akd.networks.classifier import Classifier, ModelCard
@@ -177,14 +177,17 @@ def _curve(
     seconds = {line["step"]: line["seconds"] for line in run["metrics"]}
     points = []
     for step, file in RunFolder(Path(run["path"])).snapshots().items():
+        if step not in seconds:
+            continue
         try:
             load_strict(student.net, read_state_dict(file), student.card.architecture)
         except ModelError:
             continue
-        answers = replace(ask(student, test, device=device, look=look), teacher=teacher.logits if teacher else None)
-        found = judge(student, answers)
-        if step in seconds:
-            points.append({"step": step, "seconds": seconds[step], "top1": found.top1, "agreement": found.agreement})
+        # Not `judge`, which would time the network anew for each.
+        logits, theirs = ask(student, test, device=device, look=look).model, teacher.logits if teacher else None
+        top1 = percent(ranked(logits)[:, 0] == test.labels)
+        agreement = None if theirs is None else percent(theirs.argmax(1) == logits.argmax(1))
+        points.append({"step": step, "seconds": seconds[step], "top1": top1, "agreement": agreement})
     return points
 
 
