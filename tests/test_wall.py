@@ -93,8 +93,21 @@ def test_the_wall_sees_every_file_and_says_which_kind(names, tmp_path):
     json.dumps(record)
 
 
-def test_the_wall_sees_what_native_code_holds_open(tmp_path):
-    file = tmp_path / "mapped.bin"
+@pytest.mark.parametrize("name", ["photo.PNG", "train-00000.parquet"])
+def test_images_that_a_teacher_s_own_code_opens_while_it_loads_are_no_part_of_it(name, tmp_path):
+    weights, secret = tmp_path / "teacher.npz", tmp_path / name
+    weights.write_bytes(b"x"), secret.write_bytes(b"y")
+    with standing(Wall(tmp_path / "run")) as wall:
+        weights.read_bytes(), secret.read_bytes()
+        wall.teacher_is_loaded()
+    record = wall.record()
+    assert record["opened"]["teacher"] == [os.path.realpath(weights)]
+    assert record["opened"]["other"] == [os.path.realpath(secret)] and record["data_free"] is False
+
+
+@pytest.mark.parametrize("name", ["mapped.bin", "mapped.parquet"])
+def test_the_wall_sees_what_native_code_holds_open(name, tmp_path):
+    file = tmp_path / name
     file.write_bytes(b"0" * 4096)
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("files that native code holds are read from /proc, which this system has not")

@@ -23,6 +23,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", 
 CODE = (".py", ".pyc", ".so", ".dll", ".dylib")
 BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")
 METADATA = ("PKG-INFO", "METADATA", "RECORD", "entry_points.txt", "top_level.txt", "direct_url.json")
+NO_TEACHER = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".parquet", ".arrow", ".csv", ".tfrecord", ".mdb")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False
@@ -45,7 +46,7 @@ class Wall:
         self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
         for path in _held_by_native_code():
             kind = self._kind(path, held=True)
-            self.opened["before" if kind == "teacher" else kind].add(path)
+            self.opened["before" if kind in ("teacher", "other") else kind].add(path)
 
     def saw(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
@@ -60,7 +61,8 @@ class Wall:
             self.started[self._phase].add(f"{event} {args[0] if args else ''}".strip())
 
     def teacher_is_loaded(self) -> None:
-        """What was opened so far and is neither code nor the system's was opened for the teacher; nothing else may follow."""
+        """What was opened so far and is neither code nor the system's was opened for the teacher, unless it is a file of images
+        or a table, which no teacher is loaded from; nothing else may follow."""
         self._note_native()
         self.loading_teacher = False
 
@@ -85,7 +87,9 @@ class Wall:
             return "code"
         if path == os.path.realpath(sys.executable) or (path.startswith(_python_itself()) and "-packages" not in path):
             return "code"
-        return "system" if path.startswith((*SYSTEM, *DEVICES)) else self._phase
+        if path.startswith((*SYSTEM, *DEVICES)):
+            return "system"
+        return "other" if path.lower().endswith(NO_TEACHER) else self._phase
 
     def _note_native(self) -> None:
         for path in _held_by_native_code():
