@@ -66,7 +66,7 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
     # Eval mode: in train mode the student's BatchNorm would drift toward unfinished images.
     state.student.eval()
     jitter = state.plan.jitter
-    images = jitter(batch.images, state.teacher, state.student) if jitter else batch.images
+    images = jitter(batch.images, state.teacher) if jitter else batch.images
     teacher = eyes.see_teacher(images)
     student = eyes.see_student(images) if eyes.look_at_student else Sight(images.new_empty(0))
     return eyes.weigh(Batch(images, batch.labels), teacher, student, progress)
@@ -81,7 +81,7 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> dict[str, Tensor]
     images = batch.images
     state.student.eval()
     for view in state.plan.views:
-        images = view(images, state.teacher, state.student)
+        images = view(images, state.teacher)
     images, labels = group.part(images), group.part(batch.labels)
     with state.apart():
         with torch.no_grad():

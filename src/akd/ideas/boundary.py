@@ -26,7 +26,7 @@ class Boundary(Idea):
     rate: float = 0.5
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
-        def view(images: Tensor, teacher: nn.Module, _student: nn.Module) -> Tensor:
+        def view(images: Tensor, teacher: nn.Module) -> Tensor:
             chosen = some_of(images, self.share)
             moved = toward_boundary(images[chosen], teacher, self.steps, self.rate)
             return images.index_copy(0, chosen, moved.to(images.dtype))

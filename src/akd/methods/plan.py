@@ -15,8 +15,8 @@ from akd.objectives.terms import Schedule, Terms, needs_of, points
 from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.maker import Maker
 
-View = Callable[[Tensor, nn.Module, nn.Module], Tensor]
-"""(images [B, C, H, W], teacher, student) -> images the student is shown and the teacher is asked about."""
+View = Callable[[Tensor, nn.Module], Tensor]
+"""(images [B, C, H, W], teacher) -> images the student is shown and the teacher is asked about."""
 
 StudentView = Callable[[Tensor, Tensor, nn.Module], Tensor]
 """(images [B, C, H, W], the teacher's logits for them [B, K], student) -> images the student alone is shown."""
@@ -136,9 +136,9 @@ def shifted(card: ModelCard) -> View:
     A mirrored photograph is a photograph; a mirrored letter may be none.
     """
     pad, flip = max(1, min(card.input_size[1:]) // 8), card.input_size[0] == 3
-    return lambda images, _teacher, _student: shift(images, pad, flip)
+    return lambda images, _: shift(images, pad, flip)
 
 
 def mixed(share: float) -> View:
     """CutMix for a share of the images; teacher and student are asked about the mixture, so no label is mixed."""
-    return lambda images, _teacher, _student: cutmix(images, share)
+    return lambda images, _: cutmix(images, share)

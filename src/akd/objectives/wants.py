@@ -88,7 +88,7 @@ def told_apart(weight: Schedule, view: Callable[..., Tensor], temperature: float
 
     def loss(seen: Seen) -> Tensor:
         project, replayed = seen.around.modules["contrast"], seen.around.replay(negatives)
-        again = seen.around.teacher(view(seen.images, None, None))
+        again = seen.around.teacher(view(seen.images, None))
         others = None
         if replayed is not None:
             with torch.no_grad():
