@@ -82,8 +82,8 @@ class Training:
                 self.save()
 
     def learn(self, images: Tensor, labels: Tensor) -> None:
-        pick = torch.randint(len(labels), (self.plan.batch_size,)).to(labels.device)
-        batch = self.view(images[pick].float() / 255, self.student, self.student)
+        pick = torch.randint(len(labels), (self.plan.batch_size,), device=labels.device)
+        batch = self.view(images[pick].float() / 255, self.student)
         self.optimiser.param_groups[0]["lr"] = at(self.plan.optimiser.lr, self.step / self.run.steps)
         with self.runtime.autocast():
             answer = self.student.train()(batch).float()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from akd.api import distill, dream, evaluate, export, load_teacher
     from akd.errors import AkdError

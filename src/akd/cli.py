@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from importlib import metadata
 from typing import Any
 
+from akd import __version__
 from akd.commands import COMMANDS
 from akd.errors import AkdError, ConfigError, Refused, brief, shortened
 from akd.options import Parser
@@ -21,7 +21,7 @@ from akd.place import place
 
 def build_parser() -> Parser:
     parser = Parser(prog="akd", description="Data-free knowledge distillation: a trained classifier in, a small student out.")
-    parser.add_argument("--version", action="version", version=f"akd {metadata.version('akd')}")
+    parser.add_argument("--version", action="version", version=f"akd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         examples = "examples:\n" + "".join(f"  {line}\n" for line in command.EXAMPLES.splitlines())

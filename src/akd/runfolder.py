@@ -12,13 +12,13 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from akd import __version__
 from akd.config import Run, from_dict, from_yaml, to_dict, to_yaml
 from akd.errors import AkdError, ConfigError, brief, shortened
 from akd.files import hardly_begun, lacking, near, one_line, remove_half_written, write_bytes, write_json, write_text
@@ -213,7 +213,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
         "precision": str(runtime.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "processes": runtime.group.size,
-        "akd": metadata.version("akd"),
+        "akd": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()}",

@@ -30,7 +30,7 @@ from akd.notebook import Notebook
 from akd.parallel import Group, joined
 from akd.probe import look_at_probe
 from akd.runfolder import RunFolder, environment
-from akd.runtime import Rng, make_runtime, threads
+from akd.runtime import Rng, make_runtime, same_shapes, threads
 from akd.state import State
 from akd.teachers import digest, load_teacher
 from akd.wall import Wall, standing
@@ -127,7 +127,8 @@ def execute(
         if group.first:
             folder.rewind(state.step)
         budget = Budget(run.steps, run.time)
-        _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
+        with same_shapes():
+            _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
         outcome = _hand_over(run, folder, state)
         if outcome.result["warning"]:
             say(outcome.result["warning"])

@@ -107,6 +107,17 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def same_shapes() -> Iterator[None]:
+    """Inside, cuDNN tries its algorithms for each convolution it meets and keeps the fastest: shapes will come again."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 CPU = torch.device("cpu")
 
 

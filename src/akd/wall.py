@@ -23,7 +23,21 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", 
 CODE = (".py", ".pyc", ".so", ".dll", ".dylib")
 BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")
 METADATA = ("PKG-INFO", "METADATA", "RECORD", "entry_points.txt", "top_level.txt", "direct_url.json")
-NO_TEACHER = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".parquet", ".arrow", ".csv", ".tfrecord", ".mdb")
+NO_TEACHER = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".parquet",
+    ".arrow",
+    ".csv",
+    ".tfrecord",
+    ".mdb",
+)
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn")
 _standing: list[Wall] = []
 _installed = False

@@ -81,3 +81,11 @@ def test_a_convolution_that_is_called_twice_is_kept():
     images = torch.rand(3, 1, 8, 8)
     made = folded(network)
     assert norms_of(made) == 2 and torch.allclose(made(images), network(images), atol=1e-6)
+
+
+def test_weights_kept_in_the_type_of_autocast_give_the_same_answers_bit_for_bit():
+    network, images = settled("resnet20"), torch.rand(4, 3, 32, 32)
+    plain, kept = folded(network), folded(network, torch.bfloat16)
+    assert {module.weight.dtype for module in kept.modules() if isinstance(module, (nn.Conv2d, nn.Linear))} == {torch.bfloat16}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(kept(images), plain(images))

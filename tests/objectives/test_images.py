@@ -5,6 +5,8 @@ from torch import nn
 
 from akd.objectives import images as I
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
 
 def test_bn_mismatch_vanishes_on_the_batch_the_statistics_came_from():
     layer = nn.BatchNorm2d(3, momentum=1.0)
@@ -46,6 +48,16 @@ def test_moments_and_their_gradient_are_right(shape):
     mean, var = I.batch_moments(x)
     assert torch.allclose(mean, x.mean(over)) and torch.allclose(var, x.var(over, unbiased=False))
     assert torch.autograd.gradcheck(I.batch_moments, (x,))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_a_variance_far_smaller_than_the_mean_is_not_cancelled_away(layout, device):
+    x = (torch.randn(64, 4, 8, 8) + 1000).to(device, memory_format=layout)
+    mean, var = I.batch_moments(x)
+    assert mean.dtype == var.dtype == torch.float32
+    assert torch.allclose(mean.double(), x.double().mean((0, 2, 3)), rtol=1e-5)
+    assert torch.allclose(var.double(), x.double().var((0, 2, 3), correction=0), rtol=1e-2)
 
 
 @pytest.mark.parametrize("shape", [(64, 4), (64, 4, 8, 8)])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import import_module, metadata
+from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from akd import __version__
 from akd.errors import ConfigError, brief, did_you_mean
 from akd.files import write_bytes
 from akd.networks import zoo
@@ -50,7 +51,7 @@ class Graph(nn.Module):
     def facts(self) -> dict[str, str]:
         """What a file tells of itself, each value as JSON: the model's card, what goes in and what comes out."""
         takes = "pixels in 0..1" if self.normalise else "(pixels in 0..1 - mean) / std"
-        told = {**asdict(self.student.card), "input": takes, "output": self.says, "akd": metadata.version("akd")}
+        told = {**asdict(self.student.card), "input": takes, "output": self.says, "akd": __version__}
         return {name: json.dumps(value) for name, value in told.items()}
 
     @cached_property

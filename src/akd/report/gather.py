@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from akd import __version__
 from akd.config import from_dict
 from akd.console import Tell
 from akd.errors import AkdError, ConfigError, DataError, ModelError
@@ -76,7 +76,7 @@ def gather(paths: list[Path], sources: Sources, tell: Tell = lambda doing, done:
         run.update(_ask_networks(run, sources, known, tell))
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "akd": metadata.version("akd"),
+        "akd": __version__,
         "data": sources.data,
         "here": here,
         "runs": runs,
