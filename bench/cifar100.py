@@ -5,7 +5,7 @@
 
 What stands after `--` goes to `akd distill` as it is; without a teacher there, it is the ResNet-56 under AKD_WEIGHTS. AKD_DATA
 is the folder that holds cifar100/. The line has the learning curve: the run's snapshots of its student, measured
-after it has ended.
+after it has ended. The same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from record import ROOT, append
 
+from akd.cli import main as akd_main
 from akd.networks.models import load_model, save_model
 from akd.runfolder import RunFolder
 from akd.teachers import load_teacher
 
 
 def akd(*arguments: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "akd", *arguments, "--json"], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    """What a command says, in this process, so that what stops the one stops the other; ends with its exit code if it fails."""
+    with redirect_stdout(StringIO()) as said:
+        if code := akd_main([*arguments, "--json"]):
+            sys.exit(code)
+    return json.loads(said.getvalue())
 
 
 def default_teacher(folder: Path) -> str:
@@ -53,7 +58,7 @@ def main() -> None:
     measured, folder = {**report["measured"], "params": report["student"]["params"]}, RunFolder(run)
     config, result = folder.config(), folder.result()
     kept = {key: measured[key] for key in ("top1", "top5", "agreement", "mean_kl", "n", "params", "teacher_top1")}
-    asked = {"budget": config.budget or config.student, "method": result["method"], "seed": result["seed"]}
+    asked = {"budget": config.budget or config.student, "method": result["method"], "seed": result["seed"], "time": config.time}
     asked["teacher"] = load_teacher(config).card.architecture
     points = [{key: round(point[key], 2) for key in ("step", "seconds", "top1")} for point in measured["curve"]]
     append(

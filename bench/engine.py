@@ -1,13 +1,14 @@
 """akd's loop, literal PyTorch loops of the same methods, and the machine's floor: side by side, in one run.
 
     python bench/engine.py                                    about six minutes on two idle cores
-    python bench/engine.py --teacher resnet34 --student resnet18 --batch 256 --share 1 --seconds 600      on a GPU
+    python bench/engine.py --teacher resnet34 --student resnet18 --batch 256 --share 0.1      on a GPU
 
 For each method: a round of generator steps and their student steps, by akd and by bench/literal.py, each in float32 and,
 where the machine computes in it, in bfloat16. First both must compute the same losses on one batch. Then the contestants take
 turns, so that a drift of the machine's speed meets all; medians are reported. akd's report (every 50 steps, on the probe) is
 left out by the median where rounds are shorter. What the floor is stands in bench/floor.py. Appends a line for each contestant
-to results/engine.jsonl, from which the README's table is made.
+to results/engine.jsonl, from which the README's table is made; a method that has its lines there, of this commit, machine and
+pair of networks, is not measured again, so that the same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 from floor import Counted, bandwidth, floor, matrix_rate, peak_memory, timed
 from literal import LOOPS, Game, Statistics, discrepancy, image_loss, imitation
-from record import append
+from record import append, commit, recorded
 
 from akd.errors import Diverged
 from akd.eyes import Eyes
@@ -201,9 +202,14 @@ def main() -> None:
     runtimes = [Runtime(device), *([best] if best.dtype != torch.float32 else [])]
     torch.manual_seed(0)
     teacher, student = classifier(a.teacher, a.classes).freeze().to(device), classifier(a.student, a.classes).to(device)
+    asked = {"teacher": a.teacher, "student": a.student, "batch": a.batch, "commit": commit()}
+    asked |= {key: environment(best)[key] for key in ("device", "threads", "torch")}
+    known = [] if a.dry else [line["method"] for line in recorded("engine") if asked.items() <= line.items()]
     rates = {runtime.dtype: matrix_rate(device, runtime.dtype) for runtime in runtimes}
     copied = bandwidth(device)
     for method in a.methods:
+        if known.count(method) == 2 * len(runtimes):
+            continue
         # DFAD's round is short; of the others a share, generator and student alike as far as whole steps allow.
         generator_steps, student_steps = PUBLISHED[method]
         if method != "dfad":

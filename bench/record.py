@@ -18,11 +18,20 @@ def commit() -> str:
     return f"{said}{'-dirty' * bool(changed)}" if said else "unknown"
 
 
+def recorded(name: str) -> list[dict[str, Any]]:
+    """The lines of results/NAME.jsonl."""
+    file = ROOT / "results" / f"{name}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def append(name: str, values: dict[str, Any], environment: dict[str, Any], dry: bool = False) -> None:
-    """Add a line to results/NAME.jsonl and print it; dry: print it only."""
+    """Add a line to results/NAME.jsonl, unless the same was found before, and print it; dry: print it only."""
     kept = ("device", "precision", "threads", "akd", "torch", "python")
-    line = {**values, **{key: environment[key] for key in kept}, "commit": commit()}
-    if not dry:
+    line = {**values, **{key: environment[key] for key in kept}}
+    # The same command goes on or finds all done: what it says again is no second measurement, whatever the commit by then.
+    known = any(line.items() <= old.items() for old in recorded(name))
+    line["commit"] = commit()
+    if not dry and not known:
         (ROOT / "results").mkdir(exist_ok=True)
         with open(ROOT / "results" / f"{name}.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")

@@ -6,7 +6,6 @@ python bench/tables.py --check    exit 1 where they are not what the results say
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import sys
@@ -14,16 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from record import recorded as rows
+
 from akd.bench import table
 from akd.tables import spread as with_deviation
 
 ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
-
-
-def rows(name: str) -> list[Row]:
-    file = ROOT / "results" / f"{name}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def conditions(row: Row) -> str:
@@ -59,22 +55,39 @@ def quickstart() -> str:
     )
 
 
+def of_seeds(lines: list[Row], *same: str) -> list[list[Row]]:
+    """Lines that differ in nothing but the seed and what was found, together; of each seed the last."""
+    groups: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for line in lines:
+        groups.setdefault(tuple(line.get(key) for key in (*same, "device", "threads", "torch")), {})[line["seed"]] = line
+    return [list(group.values()) for group in groups.values()]
+
+
+def where(group: list[Row]) -> str:
+    """Seeds and conditions of a row."""
+    seeds = ", ".join(str(line["seed"]) for line in group)
+    return f"{conditions({**group[-1], 'commit': commits(group)})}, seed{'s' * (len(group) > 1)} {seeds}"
+
+
 def cifar100(name: str, words: str) -> str:
-    lines = rows(name)
-    if not lines:
+    groups = of_seeds(rows(name), "teacher", "budget", "method", "time")
+    if not groups:
         return ""
     text = f"{words}\n\n"
     text += "| teacher | student | parameters | steps | time | accuracy | agreement |\n|---|---|---|---|---|---|---|\n"
-    for r in lines:
+    for group in groups:
+        r, mean = group[0], lambda key, group=group: statistics.mean(line[key] for line in group)
         text += (
-            f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['budget']} | {r['params']:,} | {r['steps']:,} | "
-            f"{r['seconds'] / 60:.0f} min | {r['top1']:.2f} % | {r['agreement']:.2f} % |\n"
+            f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['budget']} | {r['params']:,} | {mean('steps'):,.0f} | "
+            f"{mean('seconds') / 60:.0f} min | {spread([line['top1'] for line in group])} % | "
+            f"{spread([line['agreement'] for line in group])} % |\n"
         )
-    where = conditions({**lines[-1], "commit": commits(lines)})
-    text += f"\nLast state, one seed, {lines[-1]['n']:,} real test images; {where}. Learning curves:\n\n"
-    for r in lines:
-        points = ", ".join(f"{p['seconds'] / 60:.0f} min {p['top1']:.1f} %" for p in r["curve"])
-        text += f"- {r['budget']}: {points}, end {r['top1']:.1f} %\n"
+    text += f"\nLast state, {groups[0][0]['n']:,} real test images. Conditions and learning curves:\n\n"
+    for group in groups:
+        text += f"- {group[0]['budget']}: {where(group)}\n"
+        for r in group:
+            points = ", ".join(f"{p['seconds'] / 60:.0f} min {p['top1']:.1f} %" for p in r["curve"])
+            text += f"    - seed {r['seed']}: {points}, end {r['top1']:.1f} %\n"
     return text
 
 
@@ -137,19 +150,21 @@ def compared(name: str, words: str) -> str:
 
 
 def ceilings() -> str:
-    lines = rows("ceilings")
-    if not lines:
+    groups = of_seeds(rows("ceilings"), "teacher", "student", "by", "steps", "batch")
+    if not groups:
         return ""
     text = "What the same students reach on the real training images, by `bench/ceiling.py`:\n\n"
     text += "| teacher | student | parameters | learns by | steps | time | accuracy | agreement |\n"
     text += "|---|---|---|---|---|---|---|---|\n"
-    for r in lines:
+    for group in groups:
+        r = group[0]
         text += (
             f"| {r['teacher']}, {r['teacher_top1']:.2f} % | {r['student']} | {r['params']:,} | {r['by']} | {r['steps']:,} × "
-            f"{r['batch']} | {r['seconds'] / 60:.0f} min | {r['top1']:.2f} % | {r['agreement']:.2f} % |\n"
+            f"{r['batch']} | {statistics.mean(line['seconds'] for line in group) / 60:.0f} min | "
+            f"{spread([line['top1'] for line in group])} % | {spread([line['agreement'] for line in group])} % |\n"
         )
-    seeds = ", ".join(str(seed) for seed in dict.fromkeys(r["seed"] for r in lines))
-    return f"{text}\nLast state, seed {seeds}, {lines[-1]['n']:,} real test images; {conditions(lines[-1])}.\n"
+    told = "; ".join(dict.fromkeys(where(group) for group in groups))
+    return f"{text}\nLast state, {groups[0][0]['n']:,} real test images; {told}.\n"
 
 
 def methods() -> str:
