@@ -52,6 +52,13 @@ def test_what_cannot_be_run_is_told_in_a_line(argv, words, tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_a_method_that_does_not_fit_is_told_before_a_teacher_is_trained(tmp_path, capsys):
+    (tmp_path / "train-0.parquet").write_bytes(b"")
+    out = tmp_path / "b"
+    assert main(["bench", "fast", "--task", "mnist", "--data", str(tmp_path), "--out", str(out)]) == 2
+    assert "fast does not fit this task's teacher; there are akd, dfad" in capsys.readouterr().err and not out.exists()
+
+
 @pytest.mark.slow
 def test_a_bench_runs_and_goes_on(tmp_path):
     def bench(*variants):

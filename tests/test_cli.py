@@ -250,6 +250,7 @@ def test_design_and_methods_speak_json(capsys):
     assert main(["methods", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["methods"]["dfad"]["image"] == ["-discrepancy"] and said["methods"]["fast"]["passes_per_image"] == 5
+    assert said["methods"]["cmi"]["passes_per_image"] == 2 * 200  # each image is looked at in two views
     assert "BatchNorm" in said["methods"]["nayer"]["needs"] and "features" in said["ideas"]
 
 

@@ -162,6 +162,8 @@ def run_bench(
 def _job(task: Task, variant: str, seed: int, path: Path, steps: int) -> Job:
     """One cell as an `akd distill` of its own."""
     method, ideas = parsed(variant)
+    if method not in task.methods:
+        raise ConfigError(f"{method} does not fit this task's teacher; there are {', '.join(task.methods)}")
     told = {"name": method, **task.knobs_of(variant)}
     plan_of(parse_method(told), parse_ideas(ideas), EXAMPLE)  # fails here, not in a child
     knobs = yaml.safe_dump(told, default_flow_style=True, width=10_000).strip()

@@ -35,7 +35,7 @@ def _told(method: type[Method]) -> dict[str, Any]:
         "needs": needs,
         "image": _signed(plan.image),
         "student": _signed(plan.student),
-        "passes_per_image": plan.maker.passes,
+        "passes_per_image": plan.maker.passes * (1 + sum(term.looks for term in wanted(plan.image).values())),
         "steps_per_turn": plan.student_steps,
     }
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -95,6 +96,15 @@ def test_other_refusals():
         Ensemble([fixed(0.0, 1.0), large], [None, None])
     with pytest.raises(ModelError, match="mean or confidence"):
         Ensemble([fixed(0.0, 1.0), fixed(0.0, 1.0)], [None, None], "vote")
+
+
+def test_teachers_that_name_a_class_differently_are_not_averaged():
+    one, two = fixed(0.0, 1.0), fixed(0.0, 1.0)
+    one.card, two.card = replace(one.card, label_names=("cat", "dog")), replace(two.card, label_names=("oak", "elm"))
+    with pytest.raises(ModelError, match="class 0 is 'cat' to one teacher and 'oak' to another; give `classes`"):
+        Ensemble([one, two], [None, None])
+    assert Ensemble([one, two], [None, (2, 3)]).card.label_names == ("cat", "dog", "oak", "elm")
+    assert Ensemble([one, fixed(0.0, 1.0)], [None, None]).card.label_names == ("cat", "dog")
 
 
 def test_an_ensemble_is_loaded_as_a_run_names_it(tmp_path):

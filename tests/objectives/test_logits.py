@@ -79,6 +79,15 @@ def test_js_is_symmetric_and_bounded_by_log_two(pair):
     assert -1e-9 <= L.js(s, t).item() <= math.log(2) + 1e-9
 
 
+@given(pairs, st.floats(1, 10))
+def test_js_is_half_the_divergences_from_the_middle(pair, temperature):
+    s, t = (Categorical(logits=torch.from_numpy(x) / temperature) for x in pair)
+    middle = Categorical(probs=(s.probs + t.probs) / 2)
+    oracle = (kl_divergence(s, middle) + kl_divergence(t, middle)).mean() / 2
+    found = L.js(*map(torch.from_numpy, pair), temperature)
+    assert found.item() == pytest.approx(oracle.item(), abs=1e-6)
+
+
 def test_agreement_is_a_percentage():
     a = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     b = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]])

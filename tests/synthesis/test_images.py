@@ -83,6 +83,11 @@ def test_a_conditional_generator_hears_its_label():
     assert not torch.equal(generator(z, torch.tensor([0])), generator(z, torch.tensor([1])))
 
 
+def test_classes_whose_names_differ_in_case_alone_stay_two():
+    bird, machine = name_vectors(("Crane", "crane"), 2)
+    assert not torch.allclose(bird, machine)
+
+
 def test_names_that_share_letters_lie_closer():
     maple, oak, rocket = name_vectors(("maple_tree", "oak_tree", "rocket"), 3)
     assert maple @ oak > maple @ rocket + 0.1

@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.config import parse_time, to_dict, to_yaml
+    from akd.recipes import described
     from akd.runner import execute
 
     run = run_of(options)
@@ -58,6 +59,8 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         return to_dict(run)
     if options.out is None:
         raise ConfigError("where to? give --out DIR for the run folder")
+    if options.recipe:
+        log.print(f"{options.recipe}: {described()[options.recipe]}", markup=False)
     with working("starting") as tell:
 
         def watch(report: Any) -> None:

@@ -17,7 +17,8 @@ from akd.objectives.terms import Schedule, never, times
 class Features(Idea):
     """The student's feature map of each stage, through a learned adapter, is drawn to the teacher's; makers seek its failures.
 
-    weight: of the distance in the student's loss; adversary: of its negative in the image loss.
+    weight: of the distance in the student's loss; adversary: of its negative in the image loss, as a share of that weight,
+    since adapters that nothing trains yet would mislead the makers.
     """
 
     name: ClassVar[str] = "features"
@@ -28,13 +29,13 @@ class Features(Idea):
     adversary: Schedule = 0.1
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
-        maps, name = self.maps, self.name
-        if never(self.weight):  # adapters that nothing trains would only mislead the makers
+        maps, name, against = self.maps, self.name, times(self.weight, times(self.adversary, -1.0))
+        if never(self.weight):
             return plan
         return replace(
             plan,
             student={**plan.student, name: wants.aligned(self.weight, maps, name)},
-            image={**plan.image, name: wants.aligned(times(self.adversary, -1.0), maps, name)} if plan.image else plan.image,
+            image={**plan.image, name: wants.aligned(against, maps, name)} if plan.image else plan.image,
             modules={**plan.modules, name: lambda teacher, student: Adapters(teacher, student, maps)},
         )
 

@@ -26,6 +26,9 @@ class Boundary(Idea):
     rate: float = 0.5
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
+        if not (self.share and self.rate and self.steps):
+            return plan
+
         def view(images: Tensor, teacher: nn.Module) -> Tensor:
             chosen = some_of(images, self.share)
             moved = toward_boundary(images[chosen], teacher, self.steps, self.rate)

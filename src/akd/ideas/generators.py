@@ -29,6 +29,8 @@ class Generators(Idea):
     def add(self, plan: Plan, card: ModelCard) -> Plan:
         if not isinstance(plan.maker, Online):
             raise ConfigError("generators are for methods with one that trains all along; try akd, dfad, dafl, zskt or dfq")
+        if self.count == 1:
+            return plan
         if self.count > plan.batch_size:
             raise ConfigError(f"{self.count} generators cannot share a batch of {plan.batch_size}; try fewer")
         image = {**plan.image, "apart": wants.apart(-self.apart, self.count)} if plan.image else plan.image

@@ -18,7 +18,8 @@ class Progressive(Idea):
 
     soft: share, over the run, of KL at `temperature` in what the student learns by; the method's own terms have the rest.
     adversary: what every image term that is maximised is multiplied with, over the run. Both are data: numbers, or lists of
-    [progress, value]. For methods that imitate at that temperature already only the adversary changes.
+    [progress, value]. For methods that imitate at that temperature already only the adversary changes; DeepInversion has none
+    (its competition is a loss to be minimised).
     """
 
     name: ClassVar[str] = "progressive"

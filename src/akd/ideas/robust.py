@@ -30,6 +30,9 @@ class Robust(Idea):
     steps: int = 10
 
     def add(self, plan: Plan, card: ModelCard) -> Plan:
+        if not (self.share and self.epsilon and self.steps):
+            return plan
+
         def attacked(images: Tensor, said: Tensor, student: nn.Module) -> Tensor:
             chosen = some_of(images, self.share)
             told = said[chosen]

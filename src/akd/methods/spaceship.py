@@ -17,7 +17,10 @@ class SpaceshipNet(Method):
     """Feature maps of the generator are kept instead of images; their channels are exchanged whenever they become images.
 
     No adversary; the student also sees where the teacher sees its class (class activation maps). Differs from the paper: the
-    maps become images through the generator of the moment; activation maps are compared at one scale.
+    maps become images through the generator of the moment; maps are those of a round's last step and of one depth, where the
+    authors keep the best step's and draw one of three; latents are sought along with the generator; activation maps are of the
+    teacher's class alone, at one scale and of length one, and the KL beside them is a sum over classes where the authors' code
+    takes a mean.
     """
 
     name: ClassVar[str] = "spaceship"

@@ -76,6 +76,9 @@ def _joint_card(members: Sequence[Classifier], classes: Sequence[Sequence[int]],
     names: list[str | None] = [None] * total
     for member, known in zip(members, classes, strict=True):
         for name, c in zip(member.card.label_names or [None] * len(known), known, strict=True):
+            if name and names[c] not in (None, name):
+                both = f"{names[c]!r} to one teacher and {name!r} to another"
+                raise ModelError(f"class {c} is {both}; give `classes`, the joint class of each of their own")
             names[c] = names[c] or name
     architecture = "+".join(m.card.architecture for m in members)
     label_names = tuple(str(name) for name in names) if all(names) else None

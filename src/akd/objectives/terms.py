@@ -88,13 +88,15 @@ class Term:
     """`weight` times `loss(seen)`, a scalar to be minimised; a negative weight maximises.
 
     `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.Sight`);
-    `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run.
+    `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run; `looks`: how
+    many more times it has the teacher look at each image, forward and backward.
     """
 
     weight: Schedule
     loss: Callable[[Seen], Tensor]
     needs: frozenset[str] = frozenset()
     reads_student: bool = True
+    looks: int = 0
 
 
 Terms = Mapping[str, Term]

@@ -16,10 +16,10 @@ def name_vectors(label_names: tuple[str, ...] | None, num_classes: int, width: i
     Each name is the sum of fixed random directions of its letter triples. Without names every class has a random direction
     of its own. The same names give the same vectors everywhere.
     """
-    names = tuple(distinct(label_names)) if label_names else tuple(f"\0{i}" for i in range(num_classes))
+    names = distinct([name.lower() for name in label_names]) if label_names else tuple(f"\0{i}" for i in range(num_classes))
     rows = []
     for name in names:
-        padded = f"^{name.lower()}$"
+        padded = f"^{name}$"
         triples = [padded[i : i + 3] for i in range(max(1, len(padded) - 2))] if label_names else [padded]
         rows.append(torch.stack([_direction(triple, width) for triple in triples]).sum(0))
     return torch.nn.functional.normalize(torch.stack(rows))
