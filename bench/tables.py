@@ -16,6 +16,7 @@ from typing import Any
 from record import recorded as rows
 
 from akd.bench import table
+from akd.tables import reached
 from akd.tables import spread as with_deviation
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,9 +133,10 @@ def compared(name: str, words: str) -> str:
         first = lines[0]["variant"]
         text += f"| {task} | accuracy | more than {first} | agreement |\n|---|---|---|---|\n"
         for row in table(lines):
-            more = "" if row["variant"] == first else with_deviation(row["more"], row["more_deviation"], "+.2f")
-            text += f"| {named(row['variant'])} | {with_deviation(row['top1'], row['deviation'])} % | {more} | "
-            text += f"{row['agreement']:.2f} % |\n"
+            told = row["variant"] != first and row["more"] is not None
+            more = with_deviation(row["more"], row["more_deviation"], "+.2f") if told else ""
+            agreement = f"{row['agreement']:.2f} %" if row["n"] else ""
+            text += f"| {named(row['variant'])} | {reached(row, ' %')} | {more} | {agreement} |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])
         knobs = {line["variant"]: line["knobs"] for line in lines if line["knobs"]}

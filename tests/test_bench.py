@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from akd.bench import ablation, parsed, table
+from akd.bench import TASKS, ablation, parsed, run_bench, table
 from akd.cli import main
 from akd.errors import ConfigError
 from akd.ideas import IDEAS
+from akd.tables import bench_table, reached
 
 
 def cell(variant, seed, top1):
@@ -24,6 +26,16 @@ def test_rows_compare_seed_by_seed():
     assert two["more_deviation"] == pytest.approx(0.5**0.5)  # the seeds differ by ten; the differences do not
     (alone,) = table([cell("a", 0, 90.0)])
     assert alone["deviation"] is None
+
+
+def test_runs_that_diverged_are_counted_and_in_no_mean():
+    lost = {"variant": "b", "seed": 1, "diverged": "at step 3"}
+    one, two = table([cell("a", 0, 90.0), cell("b", 0, 92.0), cell("a", 1, 80.0), lost])
+    assert (two["top1"], two["more"], two["n"], two["diverged"], one["diverged"]) == (92.0, 2.0, 1, 1, 0)
+    assert reached(two, " %") == "92.00 %, 1 diverged" and reached(one) == "85.00 ± 7.07"
+    (gone,) = table([lost])
+    assert gone["top1"] is None and reached(gone) == "1 diverged"
+    bench_table({"rows": [one, gone], "task": "digits", "steps": 3, "teacher_top1": [99.0]})
 
 
 def test_variants():
@@ -84,6 +96,17 @@ def test_a_bench_runs_and_goes_on(tmp_path):
     assert [row["variant"] for row in both["rows"]] == ["akd", "dfad+average"]
     assert both["cells"][0] == first["cells"][0] and (tmp_path / "seed-3" / "akd" / "result.json").stat().st_mtime_ns == made
     assert both["cells"][1]["steps"] == 30 and both["cells"][1]["n"] == 450
+
+
+@pytest.mark.slow
+def test_one_run_that_diverges_costs_the_others_nothing(tmp_path, monkeypatch):
+    """In place of a method that diverges by itself: a student whose rate no run can survive."""
+    knobs = {**TASKS["digits"].knobs, "dfad": {"student_lr": 1e6}}
+    monkeypatch.setitem(TASKS, "digits", replace(TASKS["digits"], knobs=knobs))
+    for _ in range(2):  # the second time nothing is left to run
+        result = run_bench("digits", ["akd", "dfad"], [0], tmp_path, steps=100)
+        one, two = result["rows"]
+        assert one["n"] == 1 and (two["n"], two["diverged"]) == (0, 1) and "diverged" in result["cells"][1]["diverged"]
 
 
 @pytest.mark.slow

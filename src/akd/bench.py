@@ -23,7 +23,7 @@ from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.models import load_model, save_model
 from akd.processes import Job, run_together
 from akd.quickstart import digits_teacher
-from akd.runfolder import RunFolder
+from akd.runfolder import RunFolder, json_object
 from akd.runtime import set_threads
 from akd.training import train_teacher
 
@@ -145,7 +145,8 @@ def run_bench(
         done = sum(RunFolder(path).last_report().get("progress", 0.0) for path in paths)
         look(f"{finished} of {len(paths)} runs done", done / len(paths))
 
-    run_together(jobs, at_once, looked)
+    place = dict(zip(jobs, paths, strict=True))
+    run_together([job for job in jobs if not _diverged(place[job])], at_once, looked, lambda job: bool(_diverged(place[job])))
     look("measuring", 1.0)
     test = load_test_set(task_name if data is None else data, teachers[seeds[0]].card)
     measured = [
@@ -191,44 +192,54 @@ def _teacher(task: Task, data: str | None, seed: int, folder: Path) -> Classifie
     return load_model(str(folder))
 
 
+def _diverged(path: Path) -> str:
+    """Why the run at `path` went wrong and was ended; '' where it was not."""
+    return str(json_object(path / "diverged.json").get("reason", ""))
+
+
 def _measured(variant: str, seed: int, path: Path, teacher: Classifier, test: TestSet) -> dict[str, Any]:
-    found = evaluate(load_model(str(path)), test, teacher)
     folder = RunFolder(path)
-    run, where = folder.result(), folder.environment()
-    return {
-        "variant": variant,
-        "seed": seed,
-        "top1": found.top1,
-        "agreement": found.agreement,
-        "n": found.n,
-        **{key: run[key] for key in ("params", "ratio", "steps", "seconds")},
-        **{key: where[key] for key in ("device", "precision", "threads", "torch", "akd", "python")},
-    }
+    where = folder.environment()
+    told = {"variant": variant, "seed": seed}
+    conditions = {key: where[key] for key in ("device", "precision", "threads", "torch", "akd", "python")}
+    if reason := _diverged(path):
+        return {**told, "diverged": reason, **conditions}
+    found, run = evaluate(load_model(str(path)), test, teacher), folder.result()
+    measured = {"top1": found.top1, "agreement": found.agreement, "n": found.n}
+    return {**told, **measured, **{key: run[key] for key in ("params", "ratio", "steps", "seconds")}, **conditions}
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a variant: mean and deviation over seeds, and of its difference to the first variant, seed by seed."""
+    """One row a variant: mean and deviation over seeds, and of its difference to the first variant, seed by seed.
+
+    Runs that diverged are counted and in no mean; None where none is left.
+    """
     variants = list(dict.fromkeys(cell["variant"] for cell in cells))
-    by = {variant: {cell["seed"]: cell for cell in cells if cell["variant"] == variant} for variant in variants}
+    ended = [cell for cell in cells if "diverged" not in cell]
+    by = {variant: {cell["seed"]: cell for cell in ended if cell["variant"] == variant} for variant in variants}
+    first = by[variants[0]]
     rows = []
-    for variant in variants:
-        top1 = [cell["top1"] for cell in by[variant].values()]
-        more = [cell["top1"] - by[variants[0]][seed]["top1"] for seed, cell in by[variant].items()]
-        agreement = statistics.mean(cell["agreement"] for cell in by[variant].values())
-        seconds = statistics.mean(cell["seconds"] for cell in by[variant].values())
+    for variant, mine in by.items():
+        top1 = [cell["top1"] for cell in mine.values()]
+        more = [cell["top1"] - first[seed]["top1"] for seed, cell in mine.items() if seed in first]
         rows.append(
             {
                 "variant": variant,
                 "n": len(top1),
-                "top1": statistics.mean(top1),
+                "diverged": sum(cell["variant"] == variant for cell in cells) - len(top1),
+                "top1": _mean(top1),
                 "deviation": _deviation(top1),
-                "agreement": agreement,
-                "seconds": seconds,
-                "more": statistics.mean(more),
+                "agreement": _mean([cell["agreement"] for cell in mine.values()]),
+                "seconds": _mean([cell["seconds"] for cell in mine.values()]),
+                "more": _mean(more),
                 "more_deviation": _deviation(more),
             }
         )
     return rows
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.mean(values) if values else None
 
 
 def _deviation(values: Sequence[float]) -> float | None:

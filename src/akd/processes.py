@@ -44,9 +44,14 @@ def _stop(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise Stopped("stopped; start the same command again to go on")
 
 
-def run_together(jobs: Sequence[Job], at_once: int, look: Callable[[], None] = lambda: None) -> None:
-    """Run all jobs, `at_once` at a time, calling `look` now and then. AkdError with a child's own words where one fails;
-    the others are then asked to stop, as all are where this process is."""
+def run_together(
+    jobs: Sequence[Job],
+    at_once: int,
+    look: Callable[[], None] = lambda: None,
+    forgiven: Callable[[Job], bool] = lambda job: False,
+) -> None:
+    """Run all jobs, `at_once` at a time, calling `look` now and then. AkdError with a child's own words where one fails that is
+    not `forgiven`; the others are then asked to stop, as all are where this process is."""
     waiting, running = list(jobs), dict[Job, subprocess.Popen[bytes]]()
     codes: dict[Job, int] = {}
     handler = signal.signal(signal.SIGTERM, _stop)
@@ -58,7 +63,8 @@ def run_together(jobs: Sequence[Job], at_once: int, look: Callable[[], None] = l
             time.sleep(POLL)
             look()
             for job in [job for job, child in running.items() if child.poll() is not None]:
-                codes[job] = running.pop(job).returncode
+                code = running.pop(job).returncode
+                codes[job] = 0 if code and forgiven(job) else code
     finally:
         for child in running.values():
             child.terminate()

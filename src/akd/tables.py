@@ -126,10 +126,19 @@ def bench_table(result: Mapping[str, Any]) -> Table:
     title = f"{result['task']}: last state after {result['steps']:,} steps, n={first['n']}, teacher {_mean(result):.2f} %"
     table = table_of(title, "", "accuracy", f"more than {first['variant']}", "agreement", "s")
     for row in result["rows"]:
-        more = "" if row is first else spread(row["more"], row["more_deviation"], "+.2f")
-        accuracy, agreement = spread(row["top1"], row["deviation"]), f"{row['agreement']:.2f}"
-        table.add_row(row["variant"], accuracy, more, agreement, f"{row['seconds']:.0f}")
+        more = "" if row is first or row["more"] is None else spread(row["more"], row["more_deviation"], "+.2f")
+        agreement, seconds = (
+            f"{row[key]:{form}}" if row["n"] else "" for key, form in (("agreement", ".2f"), ("seconds", ".0f"))
+        )
+        table.add_row(row["variant"], reached(row), more, agreement, seconds)
     return table
+
+
+def reached(row: Mapping[str, Any], unit: str = "") -> str:
+    """A row's accuracy over its seeds, and how many of its runs diverged instead of reaching one."""
+    mean = spread(row["top1"], row["deviation"]) + unit if row["n"] else ""
+    lost = f"{row['diverged']} diverged" if row["diverged"] else ""
+    return ", ".join(filter(None, (mean, lost)))
 
 
 def spread(mean: float, deviation: float | None, form: str = ".2f") -> str:
