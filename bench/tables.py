@@ -183,7 +183,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "cifar100": lambda: cifar100("cifar100", "CIFAR-100:"),
     "cifar100-cpu": lambda: cifar100(
-        "cifar100-cpu", "CIFAR-100 on a CPU, far from converged; the same `akd distill` command is the one for a GPU:"
+        "cifar100-cpu",
+        "CIFAR-100 on a CPU shared with other work, far from converged; the same `akd distill` command is the one for a GPU:",
     ),
     "ceilings": ceilings,
     "engine": engine,

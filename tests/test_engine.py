@@ -1,5 +1,6 @@
 """What the engine is measured against is right: the literal loops compute akd's losses, and the floor counts what there is."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -17,7 +18,13 @@ from floor import Counted, Work, bandwidth, floor, matrix_rate, peak_memory  # n
 from literal import LOOPS, Game  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from akd.eyes import Eyes  # noqa: E402
+from akd.loop import student_step  # noqa: E402
+from akd.methods import METHODS  # noqa: E402
 from akd.runtime import Runtime  # noqa: E402
+from akd.state import State  # noqa: E402
+from akd.synthesis.maker import Batch  # noqa: E402
+from akd.synthesis.pictures import pictures  # noqa: E402
 
 CPU = torch.device("cpu")
 DEVICES = [CPU, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
@@ -41,6 +48,34 @@ def test_another_loss_is_noticed(game, monkeypatch):
     monkeypatch.setattr("literal.BN", 9.0)
     with pytest.raises(AssertionError, match=r"fast.*image loss"):
         check_same_losses(game, "fast", Runtime(game.device), 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-2), (torch.bfloat16, 0.1)])
+def test_the_fast_way_takes_the_student_where_the_plain_way_does(game, dtype, tolerance):
+    """Five steps on the same images: the teacher folded, in `dtype` under autocast, channels last, against none of that.
+
+    The tolerance is a share of the way that the student's weights went.
+    """
+    plan = replace(METHODS["akd"](batch_size=32).plan(game.student.card), views=())
+    moved = []
+    for plain in (True, False):
+        runtime = Runtime(game.device, torch.float32 if plain else dtype)
+        teacher = copy.deepcopy(game.teacher)
+        state = State(plan, teacher if plain else runtime.place(teacher), copy.deepcopy(game.student), runtime, 0)
+        if plain:
+            state.folded = state.teacher
+            state.student.to(memory_format=torch.contiguous_format)
+        before = torch.cat([p.detach().flatten().clone() for p in state.student.parameters()])
+        torch.manual_seed(0)
+        shown = pictures(5 * 32, game.student.card, game.device).split(32)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for images in shown:
+                student_step(
+                    Eyes(state, plan.student), Batch(images, torch.zeros(32, dtype=torch.int64, device=game.device)), 0.0
+                )
+        moved.append(torch.cat([p.detach().flatten() for p in state.student.parameters()]) - before)
+    assert (moved[0] - moved[1]).norm() < tolerance * moved[0].norm()
 
 
 @pytest.mark.parametrize("method", LOOPS)
