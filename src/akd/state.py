@@ -57,7 +57,7 @@ class State:
 
     def __init__(self, plan: Plan, teacher: Classifier, student: Classifier, runtime: Runtime, seed: int):
         self.plan, self.runtime, self.teacher = plan, runtime, teacher
-        self.folded = folded(teacher, runtime.dtype)
+        self.folded = folded(teacher, runtime.dtype if runtime.dtype != torch.float32 else None)
         self.rng = Rng(seed, runtime.device)
         self.step, self.left, self.seconds = 0, 0, 0.0
         self.best_agreement, self.bad_probes = 0.0, 0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from akd.networks.classifier import ModelCard
+from akd.synthesis import pictures as P
 from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.bank import Bank
 from akd.synthesis.generators import ConditionalGenerator, Generator
@@ -23,6 +24,33 @@ def card(size, mean=0.5, std=0.25):
 def test_pictures_are_images_of_any_size(size, count):
     drawn = pictures(count, card(size))
     assert drawn.shape == (count, *size) and drawn.min() >= 0 and drawn.max() <= 1
+
+
+def test_clouds_fall_with_frequency_as_they_are_told():
+    """By a straight line through the logarithms of the mean spectrum, for one channel and a single exponent."""
+    drawn = P.clouds(200, card((1, 64, 64)))
+    assert torch.allclose(drawn.std((1, 2, 3)), torch.ones(200), atol=1e-4)
+    amplitude = torch.fft.rfft2(drawn)[:, 0, 0, 2:30].abs()
+    frequency = torch.arange(2.0, 30.0)
+    x = frequency.log() - frequency.log().mean()
+    slopes = (amplitude.log() * x).sum(1) / x.square().sum()
+    assert -2.0 < slopes.mean() < -1.0 and slopes.mean() == pytest.approx(-1.5, abs=0.15)
+
+
+def test_leaves_are_drawn_in_parts_where_they_are_large(monkeypatch):
+    monkeypatch.setattr(P, "MOST", 12 * 120 * 2)
+    seen, drawn_at_once = [], P._dead_leaves
+    monkeypatch.setattr(P, "_dead_leaves", lambda count, *rest: seen.append(count) or drawn_at_once(count, *rest))
+    assert P.dead_leaves(5, card((3, 12, 10))).shape == (5, 3, 12, 10) and seen == [2, 2, 1]
+
+
+def test_a_world_of_one_colour_is_that_colour_edges_and_all(monkeypatch):
+    monkeypatch.setattr(P, "SLOPE", 0.0)
+    monkeypatch.setattr(P, "ROUGH", 0.0)
+    monkeypatch.setattr(P, "noise", lambda count, channels, h, w, device: torch.full((count, channels, h, w), 0.7))
+    monkeypatch.setattr(P, "clouds", lambda count, card, device: torch.zeros(count, *card.input_size))
+    drawn = P.dead_leaves(64, card((3, 16, 12)))
+    assert torch.allclose(drawn, torch.full_like(drawn, 0.7), atol=1e-5)
 
 
 def test_pictures_take_the_colours_of_the_card():

@@ -11,11 +11,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from akd.networks.classifier import Classifier
 
 
-def folded(network: Classifier, dtype: torch.dtype = torch.float32) -> nn.Module:
+def folded(network: Classifier, dtype: torch.dtype | None = None) -> nn.Module:
     """A copy with each BatchNorm folded into the convolution before it: images [B, C, H, W] -> logits [B, K].
 
-    Its convolutions and linear layers are kept in `dtype`, that of the autocast it will be called under, so that no call casts
-    them anew. The network itself where it trains, where its code cannot be traced, or where the copy would answer otherwise.
+    Its convolutions and linear layers are kept in `dtype`, that of the autocast it will be called under where it is, so that no
+    call casts them anew. The network itself where it trains, where its code cannot be traced, or where the copy would answer
+    otherwise.
     """
     if any(module.training for module in network.modules()):
         return network
@@ -31,7 +32,7 @@ def folded(network: Classifier, dtype: torch.dtype = torch.float32) -> nn.Module
     if not torch.allclose(told, said, rtol=1e-3, atol=1e-3 * float(told.abs().max())):
         return network
     for module in made.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if dtype and isinstance(module, (nn.Conv2d, nn.Linear)):
             module.to(dtype)
     return made.requires_grad_(False)
 

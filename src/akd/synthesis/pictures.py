@@ -91,7 +91,6 @@ def _leaves(count: int, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     u = (down * angle.cos() + across * angle.sin()) * stretch
     v = (across * angle.cos() - down * angle.sin()) / stretch
     distance = torch.where(draw[4] < 0.5, torch.maximum(u.abs(), v.abs()) / 0.8, (u.square() + v.square()).sqrt())
-    wanted = torch.arange(SHAPES, device=y.device).view(-1, 1, 1, 1) < torch.randint(
-        1, SHAPES + 1, (count, 1, 1), device=y.device
-    )
+    number = torch.randint(1, SHAPES + 1, (count, 1, 1), device=y.device)
+    wanted = torch.arange(SHAPES, device=y.device).view(-1, 1, 1, 1) < number
     return torch.sigmoid((1 - distance) * radius / EDGE) * wanted, u, v
