@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,7 +27,9 @@ class _Moments(torch.autograd.Function):
         x, mean = ctx.saved_tensors
         count = x.numel() // x.shape[1]
         # (x - mean) * 2 * grad_var / count + grad_mean / count, which is what BatchNorm with these as its weights computes.
-        return F.batch_norm(x, mean, torch.ones_like(mean), 2 * grad_var / count, grad_mean / count, eps=0.0)
+        # Not by torch.nn.functional and not by cuDNN: some of their versions refuse an epsilon of zero.
+        one = torch.ones_like(mean)
+        return torch.batch_norm(x, 2 * grad_var / count, grad_mean / count, mean, one, False, 0.0, 0.0, False)
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
