@@ -7,8 +7,8 @@ For each method: a round of generator steps and their student steps, by akd and 
 where the machine computes in it, in bfloat16. First both must compute the same losses on one batch. Then the contestants take
 turns, so that a drift of the machine's speed meets all; medians are reported. akd's report (every 50 steps, on the probe) is
 left out by the median where rounds are shorter. What the floor is stands in bench/floor.py. Appends a line for each contestant
-to results/engine.jsonl, from which the README's table is made; a method that has its lines there, of this commit, machine and
-pair of networks, is not measured again, so that the same command goes on after an interruption.
+to results/engine.jsonl, from which the README's table is made; a method that has its lines there, of this commit, machine,
+pair of networks and rounds, is not measured again, so that the same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -202,14 +202,11 @@ def main() -> None:
     runtimes = [Runtime(device), *([best] if best.dtype != torch.float32 else [])]
     torch.manual_seed(0)
     teacher, student = classifier(a.teacher, a.classes).freeze().to(device), classifier(a.student, a.classes).to(device)
-    asked = {"teacher": a.teacher, "student": a.student, "batch": a.batch, "commit": commit()}
-    asked |= {key: environment(best)[key] for key in ("device", "threads", "torch")}
-    known = [] if a.dry else [line["method"] for line in recorded("engine") if asked.items() <= line.items()]
+    here = environment(best)
+    place = {**{key: here[key] for key in ("device", "threads", "torch")}, "commit": commit()}
     rates = {runtime.dtype: matrix_rate(device, runtime.dtype) for runtime in runtimes}
     copied = bandwidth(device)
     for method in a.methods:
-        if known.count(method) == 2 * len(runtimes):
-            continue
         # DFAD's round is short; of the others a share, generator and student alike as far as whole steps allow.
         generator_steps, student_steps = PUBLISHED[method]
         if method != "dfad":
@@ -220,6 +217,9 @@ def main() -> None:
         )
         what = {"method": method, "teacher": a.teacher, "student": a.student, "batch": a.batch}
         what |= {"generator_steps": generator_steps, "student_steps": student_steps}
+        known = [line for line in recorded("engine") if {**what, **place}.items() <= line.items()]
+        if len(known) >= 2 * len(runtimes) and not a.dry:
+            continue
         field = contestants(game, method, runtimes)
         for one, line in zip(field, compared(field, student_steps, a.seconds / len(a.methods), rates, copied), strict=True):
             rounded = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in line.items()}

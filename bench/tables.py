@@ -133,8 +133,8 @@ def compared(name: str, words: str) -> str:
         first = lines[0]["variant"]
         text += f"| {task} | accuracy | more than {first} | agreement |\n|---|---|---|---|\n"
         for row in table(lines):
-            told = row["variant"] != first and row["more"] is not None
-            more = with_deviation(row["more"], row["more_deviation"], "+.2f") if told else ""
+            beside = row["variant"] != first and row["more"] is not None
+            more = with_deviation(row["more"], row["more_deviation"], "+.2f") if beside else ""
             agreement = f"{row['agreement']:.2f} %" if row["n"] else ""
             text += f"| {named(row['variant'])} | {reached(row, ' %')} | {more} | {agreement} |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))

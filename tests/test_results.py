@@ -34,7 +34,7 @@ def test_what_a_command_says_again_is_no_second_measurement(results, capsys):
     assert len(printed) == 4 and all(json.loads(row)["commit"] for row in printed)
 
 
-def test_seeds_are_one_row_and_another_machine_is_another(results, monkeypatch):
+def test_seeds_are_one_row_and_another_machine_is_another(results):
     for seed, top1 in ((0, 50.0), (0, 10.0), (1, 12.0)):  # of a seed the last
         record.append("it", line(seed, top1), ENVIRONMENT)
     record.append("it", line(0, 20.0), {**ENVIRONMENT, "device": "another"})
