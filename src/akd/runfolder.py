@@ -142,8 +142,9 @@ class RunFolder:
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         payload = io.BytesIO()
         torch.save(state, payload)
-        body = payload.getbuffer()
-        write_bytes(self.path / "checkpoint.pt", MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n", body)
+        # Released whatever happens: a traceback that holds on to it makes Python 3.12 crash at its end.
+        with payload.getbuffer() as body:
+            write_bytes(self.path / "checkpoint.pt", MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n", body)
 
     def load_checkpoint(self, name: str = "checkpoint.pt") -> dict[str, Any]:
         """The saved state; AkdError where the file is damaged. No code in it is ever run."""

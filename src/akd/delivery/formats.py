@@ -86,7 +86,7 @@ def read_safetensors(graph: Graph, file: Path) -> Answer:
 def write_pt2(graph: Graph, folder: Path, _images: Tensor) -> None:
     content = BytesIO()  # not straight into the file: on a full disk torch's writer ends the process
     torch.export.save(graph.program, content, extra_files={"card.json": json.dumps(graph.facts())})
-    write_bytes(folder / "model.pt2", content.getbuffer())
+    write_bytes(folder / "model.pt2", content.getvalue())
 
 
 def read_pt2(_graph: Graph, file: Path) -> Answer:
