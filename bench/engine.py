@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from floor import Counted, bandwidth, floor, matrix_rate, peak_memory, timed
+from floor import Counted, Work, bandwidth, floor, matrix_rate, peak_memory, timed
 from literal import LOOPS, Game, Statistics, discrepancy, image_loss, imitation
 from record import append, commit, recorded
 
@@ -149,14 +149,26 @@ def contestants(game: Game, method: str, runtimes: list[Runtime]) -> list[Contes
     return made
 
 
-def compared(field: list[Contestant], steps: int, seconds: float, rates: dict[torch.dtype, float], copied: float) -> list[Line]:
-    """What there is to tell of each: a round counted, a round weighed, then rounds in turn until the time is up."""
-    device, told, work = field[0].runtime.device, [], {}
+def work_of(game: Game, method: str, runtime: Runtime) -> list[Work]:
+    """What a round of akd's computes, counted as it is launched: in what is replayed there is nothing to see."""
+    own = replace(game, teacher=copy.deepcopy(game.teacher), student=copy.deepcopy(game.student))
+    with Counted() as counted:
+        engine(own, method, replace(runtime, graphs=False))()
+    return counted.work
+
+
+def compared(
+    field: list[Contestant],
+    work: dict[torch.dtype, list[Work]],
+    steps: int,
+    seconds: float,
+    rates: dict[torch.dtype, float],
+    copied: float,
+) -> list[Line]:
+    """What there is to tell of each: a round weighed, then rounds in turn until the time is up."""
+    device, told = field[0].runtime.device, []
     for one in field:
-        with Counted() as counted:
-            one.round()
-        if one.loop == "akd":
-            work[one.runtime.dtype] = counted.work
+        one.round()
         peak, by = peak_memory(one.round, device)  # not of the first round, in which akd's whole bank comes to be
         told.append({"loop": one.loop, "peak_bytes": peak, "peak_by": by})
     took: list[list[float]] = [[] for _ in field]
@@ -199,7 +211,7 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True  # for both sides, as in a run of akd and in the authors' code
     best = make_runtime(a.device, a.precision)
     device = best.device
-    runtimes = [Runtime(device), *([best] if best.dtype != torch.float32 else [])]
+    runtimes = [replace(best, dtype=torch.float32), *([best] if best.dtype != torch.float32 else [])]
     torch.manual_seed(0)
     teacher, student = classifier(a.teacher, a.classes).freeze().to(device), classifier(a.student, a.classes).to(device)
     here = environment(best)
@@ -221,7 +233,9 @@ def main() -> None:
         if len(known) >= 2 * len(runtimes) and not a.dry:
             continue
         field = contestants(game, method, runtimes)
-        for one, line in zip(field, compared(field, student_steps, a.seconds / len(a.methods), rates, copied), strict=True):
+        work = {runtime.dtype: work_of(game, method, runtime) for runtime in runtimes}
+        seconds = a.seconds / len(a.methods)
+        for one, line in zip(field, compared(field, work, student_steps, seconds, rates, copied), strict=True):
             rounded = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in line.items()}
             append("engine", {**what, **rounded}, environment(one.runtime), dry=a.dry)
 

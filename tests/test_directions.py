@@ -266,14 +266,14 @@ def rounds_of(maker, count, seed=0):
     module = maker.build(tiny_classifier().card)
     optimiser, told = maker.optimiser(module), []
 
-    def judge(batch):
+    def judge(batch, _progress):
         loss = (batch.images - 0.9).square().mean() * (1 + len(told) % 3)  # now better, now worse
         told.append((loss.item(), batch.images.detach().clone()))
         return loss, {}
 
     for _ in range(count):
         told.clear()
-        while (made := maker.turn(module, optimiser, judge, 8, 0.0)).keep is None:
+        while (made := maker.turn(module, optimiser, judge, 8, lambda step: step(0.0))).keep is None:
             pass
         yield module, made, list(told)
 

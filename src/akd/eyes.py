@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
-from akd.objectives.terms import Around, Seen, Terms, needs_of, total, wanted
+from akd.objectives.terms import Around, Progress, Seen, Terms, needs_of, total, wanted
+from akd.replay import called
 from akd.state import State
 from akd.synthesis.maker import Batch
 
@@ -26,6 +27,8 @@ class Eyes:
     def __init__(self, state: State, terms: Terms):
         self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
         self.look_at_student = any(term.reads_student for term in self.terms.values())
+        # What the bank holds changes on the host, where nothing that is replayed sees it.
+        self.repeat = called if any(term.replays for term in self.terms.values()) else state.runtime.repeat()
         self.stages: dict[nn.Module, tuple[str, ...]] = {}
         for network in (state.teacher, state.student):
             self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
@@ -67,7 +70,7 @@ class Eyes:
         bank = self.state.bank
         return bank.draw(count)[0] if bank is not None and len(bank) else None
 
-    def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         modules = {**dict(self.state.modules.items()), **dict(self.state.critics.items())}
         around = Around(self.see_teacher, self.see_student_at_rest, self.replay, modules)
         with torch.autocast(self.state.runtime.device.type, enabled=False):

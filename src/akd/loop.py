@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,12 +23,13 @@ from torch import Tensor
 from akd.errors import Diverged
 from akd.eyes import Eyes
 from akd.networks.taps import Sight
-from akd.objectives.terms import at
+from akd.objectives.terms import Progress, at
 from akd.probe import look_at_probe, trouble
 from akd.state import State, all_finite, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
+T = TypeVar("T")
 REPORT_EVERY = 50
 
 
@@ -60,7 +62,7 @@ class Report:
     healthy: bool
 
 
-def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+def judge_images(eyes: Eyes, batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
     """The image loss, with its gradient open through the teacher and through the student."""
     state = eyes.state
     # Eval mode: in train mode the student's BatchNorm would drift toward unfinished images.
@@ -73,10 +75,19 @@ def judge_images(eyes: Eyes, batch: Batch, progress: float) -> tuple[Tensor, dic
 
 
 def student_step(eyes: Eyes, batch: Batch, progress: float) -> dict[str, Tensor]:
-    """One step of the student toward the teacher; returns the terms of its loss.
+    """One step of the student toward the teacher; returns the terms of its loss."""
 
-    Of several processes each shows a share; losses and gradients are means over all of them.
-    """
+    def step(images: Tensor, labels: Tensor, progress: Progress) -> dict[str, Tensor]:
+        return imitate(eyes, Batch(images, labels), progress)
+
+    terms = eyes.repeat(step, batch.images, batch.labels, progress)
+    eyes.state.step += 1
+    eyes.state.update_average()
+    return terms
+
+
+def imitate(eyes: Eyes, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+    """The student's step itself. Of several processes each shows a share; losses and gradients are means over all of them."""
     state, group = eyes.state, eyes.state.runtime.group
     images = batch.images
     state.student.eval()
@@ -101,8 +112,6 @@ def student_step(eyes: Eyes, batch: Batch, progress: float) -> dict[str, Tensor]
     if state.plan.optimiser.clip:
         torch.nn.utils.clip_grad_norm_(state.trained, state.plan.optimiser.clip)
     optimiser.step()
-    state.step += 1
-    state.update_average()
     return terms
 
 
@@ -125,11 +134,14 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     """Step 1 of the algorithm: the maker seeks images that teacher and student should both see."""
     state, plan = eyes.state, eyes.state.plan
 
-    def judge(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def judge(batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         return judge_images(eyes, batch, progress)
 
+    def repeat(step: Callable[[Progress], T]) -> T:
+        return eyes.repeat(step, progress)
+
     with state.runtime.autocast():
-        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress)
+        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, repeat)
     if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
     if state.pictures is not None:

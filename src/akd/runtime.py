@@ -15,6 +15,7 @@ from torch import nn
 from akd.errors import ConfigError
 from akd.parallel import Group
 from akd.place import place
+from akd.replay import CudaGraphs, Repeat, Replayed, called
 
 M = TypeVar("M", bound=nn.Module)
 MOST_THREADS = 4096
@@ -22,12 +23,17 @@ MOST_THREADS = 4096
 
 @dataclass(frozen=True)
 class Runtime:
-    """`device` and the type of the forward pass: float32, or bfloat16 under autocast (losses stay in float32); and `group`,
-    the processes that share the work."""
+    """`device` and the type of the forward pass: float32, or bfloat16 under autocast (losses stay in float32); `group`, the
+    processes that share the work; `graphs`, whether steps are replayed as CUDA graphs."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
     group: Group = field(default_factory=Group)
+    graphs: bool = False
+
+    def repeat(self) -> Repeat:
+        """What carries out a step that is always the same, in the fastest way there is here."""
+        return Replayed(CudaGraphs(self.device)) if self.graphs else called
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -74,7 +80,8 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32, 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
         raise ConfigError(f"unknown precision {precision!r}; use fp32, bf16 or auto")
-    return Runtime(chosen, types[precision], group or Group())
+    group = group or Group()
+    return Runtime(chosen, types[precision], group, graphs=chosen.type == "cuda" and group.size == 1)
 
 
 def cpu_capabilities() -> dict[str, Any]:

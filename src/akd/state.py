@@ -85,6 +85,14 @@ class State:
         self.maker_optimiser = plan.maker.optimiser(self.maker)
         if self.maker_optimiser is not None and plan.critics:
             self.maker_optimiser.add_param_group({"params": list(self.critics.parameters()), "lr": CRITIC_LR})
+        self._let_capture()
+
+    def _let_capture(self) -> None:
+        """Adam asks to be told beforehand that its steps will be replayed."""
+        for optimiser in (self.student_optimiser, self.maker_optimiser):
+            for group in optimiser.param_groups if optimiser else ():
+                if "capturable" in group:
+                    group["capturable"] = self.runtime.graphs
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -130,6 +138,7 @@ class State:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(saved["parts"][name])
+        self._let_capture()
         for name, value in saved["counters"].items():
             setattr(self, name, value)
         self.rng.state = [state.cpu() for state in saved["rng"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ MIDDLE = 1000  # a step at which a run does nothing for the first time
 
 @dataclass(frozen=True)
 class Cost:
-    """`seconds_per_step`: of a student step with its share of the maker's turns, mean over `steps` steps.
+    """`seconds_per_step`: of a student step with its share of the maker's turns, over `steps` steps.
 
     Measured with `batch` images: the method's own `method_batch`, or fewer where that would have taken too long or too much
     memory, and then the seconds are scaled up in proportion. peak_bytes: the most that the process held at `batch` images
@@ -90,18 +91,21 @@ class _Trial:
         return time.monotonic() - began
 
     def measured(self) -> tuple[float, int]:
-        """Seconds and student steps of cycles until there are enough, and a checkpoint, as a run writes it."""
+        """Seconds and student steps of cycles until there are enough, and a checkpoint, as a run writes it.
+
+        Seconds as if all cycles had taken the median's: one in which a step is captured for replay says nothing of a run.
+        """
         with self.state.rng.here():
             for bank in (self.state.bank, self.state.pictures):
                 _fill(bank)
         _reset_peak(self.state.runtime)
         first, start = self.state.step, copy.deepcopy(self.state.state_dict())  # as the self-test at a run's start holds it
-        seconds = self.cycle()
+        took = [self.cycle()]
         del start
-        while seconds < MEASURED and self.state.step - first < ENOUGH:
-            seconds += self.cycle()
+        while sum(took) < MEASURED and self.state.step - first < ENOUGH:
+            took.append(self.cycle())
         torch.save(self.state.state_dict(), io.BytesIO())
-        return seconds, self.state.step - first
+        return statistics.median(took) * len(took), self.state.step - first
 
 
 def _fill(bank: Bank | None) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+def kl(student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
     """T^2 * KL(softmax(teacher/T) || softmax(student/T)), mean over the batch, in nats (Hinton et al., 1503.02531)."""
     log_s, log_t = F.log_softmax(student / temperature, 1), F.log_softmax(teacher / temperature, 1)
     return temperature**2 * (log_t.exp() * (log_t - log_s)).sum(1).mean()
@@ -48,7 +48,7 @@ def agreement(student: Tensor, teacher: Tensor) -> Tensor:
     return 100.0 * (student.argmax(1) == teacher.argmax(1)).float().mean()
 
 
-def js(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+def js(student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
     """Jensen-Shannon divergence of the two softened answers, in nats, 0 to log 2, mean over the batch (ADI, eq. 8)."""
     p, q = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
     mid = torch.log(((p + q) / 2).clamp_min(1e-12))

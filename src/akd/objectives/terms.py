@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +20,25 @@ Schedule = float | tuple[tuple[float, float], ...]
 """A constant, or points (progress 0..1, value) joined by straight lines and held flat outside."""
 
 
+Progress = float | Tensor
+"""How much of the run is over, 0..1; where steps are replayed on a GPU, a tensor [] in float64 there."""
+
+
 def points(schedule: Schedule) -> tuple[tuple[float, float], ...]:
     """The schedule as points (progress, value), a constant as one."""
     return ((0.0, float(schedule)),) if isinstance(schedule, (int, float)) else schedule
 
 
-def at(schedule: Schedule, progress: float) -> float:
-    """The schedule's value at `progress` (0 at the start of the run, 1 at its end)."""
+@overload
+def at(schedule: Schedule, progress: float) -> float: ...
+@overload
+def at(schedule: Schedule, progress: Progress) -> float | Tensor: ...
+def at(schedule: Schedule, progress: Progress) -> float | Tensor:
+    """The schedule's value at `progress` (0 at the start of the run, 1 at its end); a tensor [] where that is one."""
     if isinstance(schedule, (int, float)):
         return float(schedule)
+    if isinstance(progress, Tensor):
+        return _at_on_device(schedule, progress)
     before = schedule[0]
     for point in schedule:
         if progress < point[0]:
@@ -34,6 +46,22 @@ def at(schedule: Schedule, progress: float) -> float:
             return before[1] + max(share, 0.0) * (point[1] - before[1])
         before = point
     return before[1]
+
+
+@cache  # for good: a captured step reads them where they lie
+def _course(schedule: tuple[tuple[float, float], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """When [P] and what [P], from before the run to after it."""
+    course = (-1.0, schedule[0][1]), *schedule, (2.0, schedule[-1][1])
+    when, what = torch.tensor(course, dtype=torch.float64, device=device).T.contiguous()
+    return when, what
+
+
+def _at_on_device(schedule: tuple[tuple[float, float], ...], progress: Tensor) -> Tensor:
+    when, what = _course(schedule, progress.device)
+    after = torch.searchsorted(when, progress.view(1), right=True)
+    before = after - 1
+    share = (progress - when[before]) / (when[after] - when[before])
+    return (what[before] + share * (what[after] - what[before])).float()[0]
 
 
 def times(schedule: Schedule, factor: Schedule) -> Schedule:
@@ -72,7 +100,7 @@ class Seen:
 
     images: [B, C, H, W] in 0..1; labels: [B], the class asked of the maker (zeros where none was asked);
     teacher, student: what each said and, where a term needs it, what it computed on the way;
-    around: what else a term may look at; progress: 0..1.
+    around: what else a term may look at; progress: how much of the run is over.
     """
 
     images: Tensor
@@ -80,7 +108,7 @@ class Seen:
     teacher: Sight
     student: Sight
     around: Around
-    progress: float = 0.0
+    progress: Progress = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +117,7 @@ class Term:
 
     `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.Sight`);
     `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run; `looks`: how
-    many more times it has the teacher look at each image, forward and backward.
+    many more times it has the teacher look at each image, forward and backward; `replays`: it draws from the bank.
     """
 
     weight: Schedule
@@ -97,6 +125,7 @@ class Term:
     needs: frozenset[str] = frozenset()
     reads_student: bool = True
     looks: int = 0
+    replays: bool = False
 
 
 Terms = Mapping[str, Term]
@@ -113,6 +142,9 @@ def needs_of(terms: Terms) -> frozenset[str]:
 
 def total(terms: Terms, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum [] and each term's own unweighted value, detached, for the record."""
-    values = {name: (weight, term.loss(seen)) for name, term in terms.items() if (weight := at(term.weight, seen.progress))}
+    weights = {name: at(term.weight, seen.progress) for name, term in terms.items()}
+    # Of a weight that lies on the device nobody here knows whether it is zero.
+    counting = {name: weight for name, weight in weights.items() if isinstance(weight, Tensor) or weight}
+    values = {name: (weight, terms[name].loss(seen)) for name, weight in counting.items()}
     loss = torch.stack([weight * value for weight, value in values.values()]).sum() if values else seen.images.sum() * 0
     return loss, {name: value.detach() for name, (_, value) in values.items()}

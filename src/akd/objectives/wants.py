@@ -96,7 +96,7 @@ def told_apart(weight: Schedule, view: Callable[..., Tensor], temperature: float
             others = project(others)
         return features.contrast(project(seen.teacher.feature), project(again.feature), others, temperature)
 
-    return Term(weight, loss, FEATURE, reads_student=False, looks=1)
+    return Term(weight, loss, FEATURE, reads_student=False, looks=1, replays=True)
 
 
 def aligned(weight: Schedule, maps: str, module: str) -> Term:

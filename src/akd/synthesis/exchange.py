@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.synthesis.bank import MOST_BYTES
-from akd.synthesis.maker import Batch, Judge, Made
+from akd.synthesis.maker import Batch, Judge, Made, Repeat
 from akd.synthesis.rounds import Rounds, RoundsState
 
 
@@ -58,9 +58,9 @@ class Exchange(Rounds):
     def build(self, card: ModelCard) -> ExchangeState:
         return ExchangeState(self.images, card, self.latent, self.maps)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
         assert isinstance(module, ExchangeState)
-        made = super().turn(module, optimiser, judge, count, progress)
+        made = super().turn(module, optimiser, judge, count, repeat)
         if made.keep:
             module.keep_maps()
         return made

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
+from akd.objectives.terms import Progress
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Judge, Made, descend
+from akd.synthesis.maker import Batch, Judge, Made, Repeat, descend, forget
 from akd.synthesis.pictures import colours
 
 
@@ -48,18 +49,23 @@ class Invert:
     def optimiser(self, module: nn.Module) -> Optimizer:
         return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9), fused=True)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
         assert isinstance(module, InvertState) and optimiser is not None
         if module.done == 0:
             module.begin()
-            optimiser.state.clear()
-        terms: dict[str, Tensor] = {}
-        for _ in range(min(self.chunk, self.iterations - module.done)):
-            loss, terms = judge(Batch(module.images, module.labels))
+            forget(optimiser, [module.images])
+
+        def step(progress: Progress) -> dict[str, Tensor]:
+            loss, terms = judge(Batch(module.images, module.labels), progress)
             module.keep_if_better(module.images, loss)
             descend(loss, optimiser)
             with torch.no_grad():
                 module.images.clamp_(0, 1)
+            return terms
+
+        terms: dict[str, Tensor] = {}
+        for _ in range(min(self.chunk, self.iterations - module.done)):
+            terms = repeat(step)
             module.done += 1
         if module.done < self.iterations:
             return Made(None, terms, ready=False)

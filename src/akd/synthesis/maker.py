@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
+from akd.objectives.terms import Progress
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -37,8 +40,21 @@ def descend(loss: Tensor, optimiser: Optimizer, clip: float = 0.0) -> None:
         optimiser.step()
 
 
-Judge = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+def forget(optimiser: Optimizer, parameters: Iterable[Tensor]) -> None:
+    """What it remembers of these, as if it had never moved them; in place, for a captured step reads it where it lies."""
+    for parameter in parameters:
+        for value in optimiser.state.get(parameter, {}).values():
+            value.zero_()
+
+
+Judge = Callable[[Batch, Progress], tuple[Tensor, dict[str, Tensor]]]
 """How good a batch is: the weighted image loss [] (to be minimised) and its terms, as teacher and student see it now."""
+
+
+class Repeat(Protocol):
+    """`repeat(step)` is `step(progress)`, always the same step: it may be replayed instead of called (see `akd.replay`)."""
+
+    def __call__(self, step: Callable[[Progress], T]) -> T: ...
 
 
 @dataclass
@@ -64,8 +80,9 @@ class Maker(Protocol):
     def optimiser(self, module: nn.Module) -> Optimizer | None:
         """What trains the module across turns; None where each turn starts its own."""
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
-        """Seek images that `judge` rates low: one turn of the adversarial game, `count` images a batch."""
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
+        """Seek images that `judge` rates low, step by step, each through `repeat`: one turn of the adversarial game, `count`
+        images a batch."""
 
     def draw(self, module: nn.Module, count: int) -> Batch:
         """`count` fresh images for the student, without gradients."""

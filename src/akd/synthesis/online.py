@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
-from akd.objectives.terms import Schedule, at
+from akd.objectives.terms import Progress, Schedule, at
 from akd.synthesis.generators import ConditionalGenerator, Generator
-from akd.synthesis.maker import Batch, Judge, Made, descend
+from akd.synthesis.maker import Batch, Judge, Made, Repeat, descend
 
 
 class OnlineState(nn.Module):
@@ -73,18 +73,23 @@ class Online:
             return None
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas, fused=True)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
         assert isinstance(module, OnlineState)
         if optimiser is None:
             return Made(None, {})
-        optimiser.param_groups[0]["lr"] = at(self.lr, progress)
+
+        def step(progress: Progress) -> tuple[Batch, dict[str, Tensor]]:
+            optimiser.param_groups[0]["lr"] = at(self.lr, progress)
+            batch = module(count)
+            loss, terms = judge(batch, progress)
+            descend(loss, optimiser, self.clip)
+            return batch, terms
+
         module.train()
         terms: dict[str, Tensor] = {}
         batch = None
         for _ in range(self.steps):
-            batch = module(count)
-            loss, terms = judge(batch)
-            descend(loss, optimiser, self.clip)
+            batch, terms = repeat(step)
         module.turns += 1
         if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
             return Made(None, terms, ready=False)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
+from akd.objectives.terms import Progress
 from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
-from akd.synthesis.maker import Batch, Judge, Made, descend
+from akd.synthesis.maker import Batch, Judge, Made, Repeat, descend, forget
 
 
 class RoundsState(BestBatch):
@@ -106,19 +107,23 @@ class Rounds:
         groups = [{"params": body, "lr": self.lr}, {"params": [module.latents], "lr": self.latent_lr}]
         return torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
         assert isinstance(module, RoundsState) and optimiser is not None
         if module.done == 0:
             module.begin(renew=bool(self.renew and module.rounds and module.rounds % self.renew == 0))
-            for parameter in module.parameters():  # critics learn over all rounds
-                optimiser.state.pop(parameter, None)
+            forget(optimiser, module.parameters())  # critics learn over all rounds
+
+        def step(progress: Progress) -> dict[str, Tensor]:
+            images = module()
+            loss, terms = judge(Batch(images, module.labels), progress)
+            module.keep_if_better(images, loss)
+            descend(loss, optimiser)
+            return terms
+
         module.generator.train()
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.steps - module.done)):
-            images = module()
-            loss, terms = judge(Batch(images, module.labels))
-            module.keep_if_better(images, loss)
-            descend(loss, optimiser)
+            terms = repeat(step)
             module.done += 1
         if module.done < self.steps:
             return Made(None, terms, ready=False)
