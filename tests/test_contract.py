@@ -155,9 +155,8 @@ def test_the_image_loss_reaches_the_images_through_the_teacher(method):
         pytest.skip("this one seeks no images")
     eyes = Eyes(state, state.plan.image)
     images = (state.probe[:8].float() / 255).requires_grad_()
-    needs = eyes.needs
     state.student.eval()
-    teacher, student = eyes.see(state.teacher, images, needs), eyes.see(state.student, images, needs - {"bn"})
+    teacher, student = eyes.see(state.teacher, images, eyes.of_teacher), eyes.see_student(images)
     loss, _ = eyes.weigh(Batch(images, torch.zeros(8, dtype=torch.int64)), teacher, student, 0.0)
     (through_teacher,) = torch.autograd.grad(loss, teacher.logits, retain_graph=True, allow_unused=True)
     (on_images,) = torch.autograd.grad(loss, images)

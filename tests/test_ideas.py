@@ -225,6 +225,18 @@ def test_methods_that_need_no_batch_norm_run_on_teachers_without(name, net):
     assert all(map(math.isfinite, report.losses.values()))
 
 
+def test_a_signal_that_needs_no_teacher_reads_nothing_of_it():
+    """A teacher without a linear layer, which most terms on features could not do with; its answers come from the fast copy."""
+    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    teacher = Classifier(net, ModelCard("own", 4, (0.3,), (0.4,), (1, 8, 8))).freeze()
+    state = fresh_state("dfad+selfsup", teacher)
+    check_wiring(state)
+    (report,) = run(state, 8)
+    assert math.isfinite(report.losses["turned"]) and not Eyes(state, state.plan.student).of_teacher
+    with pytest.raises(ConfigError, match="last linear layer"):
+        Eyes(state, METHODS["dafl"]().plan(teacher.card).image)
+
+
 def test_the_teacher_is_asked_before_the_attack_and_the_student_after():
     state = fresh_state("dfad+robust")
     asked, shown = [], []

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
-from akd.objectives.terms import Around, Progress, Seen, Terms, needs_of, total, wanted
+from akd.objectives.terms import Around, Progress, Seen, Terms, needs_of_student, needs_of_teacher, total, wanted
 from akd.replay import called
 from akd.state import State
 from akd.synthesis.maker import Batch
@@ -25,21 +25,22 @@ class Eyes:
     """Both networks, tapped for what a table of losses needs."""
 
     def __init__(self, state: State, terms: Terms):
-        self.state, self.terms, self.needs = state, wanted(terms), needs_of(terms)
+        self.state, self.terms = state, wanted(terms)
+        self.of_teacher, self.of_student = needs_of_teacher(terms), needs_of_student(terms)
         self.look_at_student = any(term.reads_student for term in self.terms.values())
         # What the bank holds changes on the host, where nothing that is replayed sees it.
         self.repeat = called if any(term.replays for term in self.terms.values()) else state.runtime.repeat()
         self.stages: dict[nn.Module, tuple[str, ...]] = {}
-        for network in (state.teacher, state.student):
-            self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in self.needs else ()
+        for network, needs in ((state.teacher, self.of_teacher), (state.student, self.of_student)):
+            self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in needs else ()
             has = {
-                "bn": network is state.student or batch_norms(network),
+                "bn": batch_norms(network),
                 "stages": self.stages[network],
                 "layers": layer_names(network),
                 "feature": last_linear(network),
             }
             for need, words in READS.items():
-                if need in self.needs and not has[need]:
+                if need in needs and not has[need]:
                     raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; {REMEDY[need]}")
 
     def see(self, network: nn.Module, images: Tensor, needs: frozenset[str]) -> Sight:
@@ -51,11 +52,11 @@ class Eyes:
         return sight
 
     def see_teacher(self, images: Tensor) -> Sight:
-        only_answers = not self.needs and not torch.is_grad_enabled()
-        return self.see(self.state.folded if only_answers else self.state.teacher, images, self.needs)
+        only_answers = not self.of_teacher and not torch.is_grad_enabled()
+        return self.see(self.state.folded if only_answers else self.state.teacher, images, self.of_teacher)
 
     def see_student(self, images: Tensor) -> Sight:
-        return self.see(self.state.student, images, self.needs - {"bn"})
+        return self.see(self.state.student, images, self.of_student)
 
     def see_student_at_rest(self, images: Tensor) -> Sight:
         """In eval mode, so that whatever images a term makes up leave the student's BatchNorm statistics alone."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from akd.networks.taps import Sight
-from akd.objectives.terms import Around, Seen, Term, at, needs_of, never, times, total, wanted
+from akd.objectives.terms import Around, Seen, Term, at, needs_of_student, needs_of_teacher, never, times, total, wanted
 
 
 def sight():
@@ -41,11 +41,19 @@ def test_a_zero_weight_is_never_computed():
     terms = {"off": Term(0.0, boom, frozenset({"bn"})), "on": Term(2.0, lambda s: s.images.sum())}
     loss, values = total(terms, seen())
     assert loss.item() == 16 and set(values) == {"on"}
-    assert set(wanted(terms)) == {"on"} and needs_of(terms) == frozenset()
+    assert set(wanted(terms)) == {"on"} and needs_of_teacher(terms) == needs_of_student(terms) == frozenset()
     later = {"late": Term(((0.0, 0.0), (0.5, 0.0), (1.0, 1.0)), boom)}
     assert total(later, seen(0.3))[0].item() == 0
     with pytest.raises(AssertionError):
         total(later, seen(0.9))
+
+
+def test_each_network_is_tapped_for_what_is_read_of_it():
+    both, feature = Term(1.0, len, frozenset({"bn", "stages"})), frozenset({"feature"})
+    terms = {"both": both, "student": Term(1.0, len, feature, reads_teacher=False)}
+    assert needs_of_teacher(terms) == {"bn", "stages"} and needs_of_student(terms) == {"stages", "feature"}
+    terms["student"] = Term(1.0, len, feature, reads_student=False)
+    assert needs_of_teacher(terms) == {"bn", "stages", "feature"} and needs_of_student(terms) == {"stages"}
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from akd.errors import ConfigError
 from akd.networks.classifier import Classifier, ModelCard
-from akd.objectives.terms import Schedule, Terms, needs_of, points
+from akd.objectives.terms import Schedule, Terms, needs_of_teacher, points
 from akd.synthesis.augment import cutmix, shift
 from akd.synthesis.maker import Maker
 
@@ -68,8 +68,8 @@ class Plan:
 
     @property
     def reads(self) -> frozenset[str]:
-        """What its terms read of the networks' inside: see `akd.networks.taps.Sight`."""
-        return needs_of(self.image) | needs_of(self.student)
+        """What its terms read of the teacher's inside: see `akd.networks.taps.Sight`."""
+        return needs_of_teacher(self.image) | needs_of_teacher(self.student)
 
 
 LEAST = {

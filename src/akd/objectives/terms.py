@@ -115,15 +115,17 @@ class Seen:
 class Term:
     """`weight` times `loss(seen)`, a scalar to be minimised; a negative weight maximises.
 
-    `needs` names what the networks must be tapped for beyond their logits (see `akd.networks.taps.Sight`);
-    `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run; `looks`: how
-    many more times it has the teacher look at each image, forward and backward; `replays`: it draws from the bank.
+    `needs` names what the networks it reads must be tapped for beyond their logits (see `akd.networks.taps.Sight`).
+    `reads_student` False: the loss never looks at `seen.student`, so where no term does the student need not run;
+    `reads_teacher` False: nor at `seen.teacher`. `looks`: how many more times it has the teacher look at each image,
+    forward and backward; `replays`: it draws from the bank.
     """
 
     weight: Schedule
     loss: Callable[[Seen], Tensor]
     needs: frozenset[str] = frozenset()
     reads_student: bool = True
+    reads_teacher: bool = True
     looks: int = 0
     replays: bool = False
 
@@ -136,8 +138,14 @@ def wanted(terms: Terms) -> dict[str, Term]:
     return {name: term for name, term in terms.items() if not never(term.weight)}
 
 
-def needs_of(terms: Terms) -> frozenset[str]:
-    return frozenset().union(*(term.needs for term in wanted(terms).values()))
+def needs_of_teacher(terms: Terms) -> frozenset[str]:
+    """What the teacher is tapped for."""
+    return frozenset().union(*(term.needs for term in wanted(terms).values() if term.reads_teacher))
+
+
+def needs_of_student(terms: Terms) -> frozenset[str]:
+    """What the student is tapped for; its BatchNorm statistics tell nothing of images."""
+    return frozenset().union(*(term.needs for term in wanted(terms).values() if term.reads_student)) - {"bn"}
 
 
 def total(terms: Terms, seen: Seen) -> tuple[Tensor, dict[str, Tensor]]:

@@ -118,7 +118,7 @@ def turned(weight: Schedule) -> Term:
         head: nn.Module = seen.around.modules["turned"]
         return nn.functional.cross_entropy(head(seen.around.student(images).feature), turns)
 
-    return Term(weight, loss, FEATURE)
+    return Term(weight, loss, FEATURE, reads_teacher=False)
 
 
 def apart(weight: Schedule, parts: int) -> Term:
