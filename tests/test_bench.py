@@ -96,6 +96,8 @@ def test_a_bench_runs_and_goes_on(tmp_path):
     assert [row["variant"] for row in both["rows"]] == ["akd", "dfad+average"]
     assert both["cells"][0] == first["cells"][0] and (tmp_path / "seed-3" / "akd" / "result.json").stat().st_mtime_ns == made
     assert both["cells"][1]["steps"] == 30 and both["cells"][1]["n"] == 450
+    with pytest.raises(ConfigError, match="holds a bench of digits, 30 steps"):
+        run_bench("digits", ["akd"], [3], tmp_path, steps=40)
 
 
 @pytest.mark.slow

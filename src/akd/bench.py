@@ -132,8 +132,9 @@ def run_bench(
     variants, seeds = list(dict.fromkeys(variants or task.methods)), list(dict.fromkeys(seeds))
     cells = [(variant, seed) for seed in seeds for variant in variants]
     paths = [out / f"seed-{seed}" / variant for variant, seed in cells]
-    jobs = [_job(task, variant, seed, path, steps or task.steps) for (variant, seed), path in zip(cells, paths, strict=True)]
-    _claim(out, task_name)
+    steps = steps or task.steps
+    jobs = [_job(task, variant, seed, path, steps) for (variant, seed), path in zip(cells, paths, strict=True)]
+    _claim(out, f"{task_name}, {steps} steps")
     set_threads(1)
     teachers = {}
     for i, seed in enumerate(seeds):
@@ -154,7 +155,7 @@ def run_bench(
         for (variant, seed), path in zip(cells, paths, strict=True)
     ]
     top1 = [evaluate(teacher, test).top1 for teacher in teachers.values()]
-    told = {"task": task_name, "steps": steps or task.steps, "teacher_top1": top1}
+    told = {"task": task_name, "steps": steps, "teacher_top1": top1}
     result = {**told, "cells": measured, "rows": table(measured)}
     write_json(out / "bench.json", result)
     return result
@@ -174,16 +175,16 @@ def _job(task: Task, variant: str, seed: int, path: Path, steps: int) -> Job:
     return Job((*arguments, "--out", str(path)), path.with_name(f"{path.name}.log"))
 
 
-def _claim(out: Path, task_name: str) -> None:
-    """One task a folder: its teachers are shared by whatever is compared there later."""
+def _claim(out: Path, task: str) -> None:
+    """One task and length a folder: its teachers are shared by whatever is compared there later."""
     told = out / "task"
     with one_line(out):
         out.mkdir(parents=True, exist_ok=True)
         if not told.exists() and any(out.iterdir()):
             raise ConfigError(f"{out} holds files that are no bench's; choose another --out")
-        if told.exists() and told.read_text() != task_name:
+        if told.exists() and told.read_text() != task:
             raise ConfigError(f"{out} holds a bench of {told.read_text()}; choose another --out")
-    write_text(told, task_name)
+    write_text(told, task)
 
 
 def _teacher(task: Task, data: str | None, seed: int, folder: Path) -> Classifier:
