@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from floor import Counted, Work, bandwidth, floor, matrix_rate, peak_memory, timed
+from floor import Counted, Work, bandwidth, floor, graph_memory, matrix_rate, peak_memory, timed
 from literal import LOOPS, Game, Statistics, discrepancy, image_loss, imitation
 from record import append, commit, recorded
 
@@ -33,6 +33,7 @@ from akd.methods import METHODS
 from akd.networks import zoo
 from akd.networks.classifier import Classifier, ModelCard
 from akd.networks.taps import batch_norms
+from akd.replay import WARM_UP
 from akd.runfolder import environment
 from akd.runtime import Runtime, make_runtime, set_threads
 from akd.state import State
@@ -168,9 +169,12 @@ def compared(
     """What there is to tell of each: a round weighed, then rounds in turn until the time is up."""
     device, told = field[0].runtime.device, []
     for one in field:
-        one.round()
+        before = graph_memory(device)
+        for _ in range(1 + WARM_UP * one.runtime.graphs):
+            one.round()
+        graphs = graph_memory(device) - before
         peak, by = peak_memory(one.round, device)  # not of the first round, in which akd's whole bank comes to be
-        told.append({"loop": one.loop, "peak_bytes": peak, "peak_by": by})
+        told.append({"loop": one.loop, "peak_bytes": None if peak is None else peak + graphs, "peak_by": by})
     took: list[list[float]] = [[] for _ in field]
     began = time.monotonic()
     while len(took[0]) < LEAST_ROUNDS or time.monotonic() - began < seconds:

@@ -101,7 +101,7 @@ def peak_memory(call: Callable[[], Any], device: torch.device) -> tuple[int | No
         before = torch.cuda.memory_allocated(device)
         call()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before, "max_memory_allocated"
+        return torch.cuda.max_memory_allocated(device) - before, "max_memory_allocated and the graphs' own"
     if sys.platform != "linux":
         call()
         return None, ""
@@ -111,6 +111,13 @@ def peak_memory(call: Callable[[], Any], device: torch.device) -> tuple[int | No
     before = _resident("VmRSS")
     call()
     return max(0, _resident("VmHWM") - before), "highest resident memory"
+
+
+def graph_memory(device: torch.device) -> int:
+    """Bytes that captured graphs work on; they lie there between replays, so no replay is seen to take them."""
+    if device.type != "cuda":
+        return 0
+    return sum(segment["total_size"] for segment in torch.cuda.memory_snapshot() if tuple(segment["segment_pool_id"]) != (0, 0))
 
 
 def _resident(field: str) -> int:

@@ -15,6 +15,7 @@ from akd.ideas import IDEAS, plan_of
 from akd.loop import Budget, judge_images, run_loop
 from akd.methods import METHODS
 from akd.networks.classifier import Classifier, ModelCard
+from akd.networks.ensemble import Ensemble
 from akd.networks.taps import Sight
 from akd.networks.zoo import build
 from akd.objectives.terms import Term
@@ -296,3 +297,11 @@ def test_no_step_waits_for_the_device(method):
         for _, _ in zip(range(30), run_loop(state, Budget(steps=49)), strict=False):
             pass
     assert state.step > 5 and not waits.found, sorted(set(waits.found))
+
+
+def test_no_ensemble_waits_for_the_device():
+    members = [tiny_classifier(seed=i) for i in range(2)]
+    ensemble = Ensemble(members, [(0, 1, 2, 3), (2, 3, 4, 5)], "confidence").freeze()
+    with Waits() as waits:
+        ensemble(torch.rand(4, 1, 8, 8))
+    assert not waits.found

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from akd.errors import ConfigError
 from akd.networks.taps import Sight, batch_norms, last_linear, layer_names, stage_names, tapped
 from akd.objectives.terms import Around, Progress, Seen, Terms, needs_of_student, needs_of_teacher, total, wanted
-from akd.replay import called
+from akd.replay import Repeat, called
 from akd.state import State
 from akd.synthesis.maker import Batch
 
@@ -22,14 +22,14 @@ REMEDY = {**dict.fromkeys(READS, "try --method dfad without ideas"), "bn": "try 
 
 
 class Eyes:
-    """Both networks, tapped for what a table of losses needs."""
+    """Both networks, tapped for what a table of losses needs. `repeat` carries out the steps that are taken with them."""
 
-    def __init__(self, state: State, terms: Terms):
+    def __init__(self, state: State, terms: Terms, repeat: Repeat = called):
         self.state, self.terms = state, wanted(terms)
         self.of_teacher, self.of_student = needs_of_teacher(terms), needs_of_student(terms)
         self.look_at_student = any(term.reads_student for term in self.terms.values())
         # What the bank holds changes on the host, where nothing that is replayed sees it.
-        self.repeat = called if any(term.replays for term in self.terms.values()) else state.runtime.repeat()
+        self.repeat = called if any(term.replays for term in self.terms.values()) else repeat
         self.stages: dict[nn.Module, tuple[str, ...]] = {}
         for network, needs in ((state.teacher, self.of_teacher), (state.student, self.of_student)):
             self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in needs else ()

@@ -156,7 +156,7 @@ def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:
 
     The caller may save or stop whenever it is handed something. Raises Diverged where the run goes wrong.
     """
-    image_eyes, student_eyes = Eyes(state, state.plan.image), Eyes(state, state.plan.student)
+    image_eyes, student_eyes = (Eyes(state, terms, state.runtime.repeat()) for terms in (state.plan.image, state.plan.student))
     while (progress := budget.progress(state)) < 1.0 or state.step == 0:
         began = time.monotonic()
         with state.rng.here():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from akd.errors import brief
+from akd.errors import AkdError, brief
 
 T = TypeVar("T")
 WARM_UP = 3
+SWITCH = "AKD_CUDA_GRAPHS"
 
 
 class Repeat(Protocol):
@@ -31,8 +36,8 @@ class Recorder(Protocol):
 
     device: torch.device
 
-    def aside(self, step: Callable[[], T]) -> T:
-        """Carry out a step that will be recorded later."""
+    def aside(self, step: Callable[[], T]) -> tuple[T, bool]:
+        """Carry out a step that will be recorded later; and whether the host waited for the device in it."""
 
     def record(self, step: Callable[[], T]) -> tuple[Callable[[], None], T]:
         """What replays the step, and what the step returns each time; nothing is computed yet."""
@@ -42,32 +47,77 @@ class CudaGraphs:
     """Records CUDA graphs."""
 
     def __init__(self, device: torch.device):
-        self.device, self.stream = device, torch.cuda.Stream(device)
+        self.device, self.stream = device, _stream(device)
 
-    def aside(self, step: Callable[[], T]) -> T:
+    def aside(self, step: Callable[[], T]) -> tuple[T, bool]:
         # On the stream that will record: autograd and the libraries keep what they set up for a stream.
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
-        with torch.cuda.stream(self.stream):
+        with torch.cuda.stream(self.stream), _waits_told() as told:
             said = step()
         here.wait_stream(self.stream)
-        return said
+        return said, bool(told)
 
     def record(self, step: Callable[[], T]) -> tuple[Callable[[], None], T]:
         graph = torch.cuda.CUDAGraph()
-        # The stream once more around: where recording fails, torch.cuda.graph leaves it set.
-        with torch.cuda.device(self.device), torch.cuda.stream(self.stream), torch.cuda.graph(graph, stream=self.stream):
-            said = step()
+        try:
+            with _nothing_collected(), torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.stream):
+                said = step()
+        except RuntimeError as error:  # with what it leaves of the random numbers' state this process cannot go on
+            cause = error.__context__ or error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            raise AkdError(
+                f"a step cannot be captured as a CUDA graph ({brief(cause, 120)}); "
+                f"set {SWITCH}=0 in the environment and start the same command again"
+            ) from error
         return graph.replay, said
+
+
+@cache  # each has workspaces of its own, which are never given back
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _waits_told() -> Iterator[list[warnings.WarningMessage]]:
+    """Warnings of the operations that the host waited for."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield told
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+        told[:] = [one for one in told if "synchronizing CUDA operation" in str(one.message)]
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A graph that happened to be collected while another is captured would spoil that."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def graphs_wanted(device: torch.device) -> bool:
+    """Whether steps on this device are to be replayed: on a GPU, unless the environment says AKD_CUDA_GRAPHS=0."""
+    return device.type == "cuda" and os.environ.get(SWITCH, "1") != "0"
 
 
 class Replayed:
     """Carries out one step time and again: `replayed(step, *inputs)` does what `step(*inputs)` would.
 
     The first calls run as they are; the next is recorded, and from then on its work is replayed and `step` never called. So
-    whatever changes from call to call comes in as an input (a number as a tensor [] in float64), weights and buffers stay
-    where they lie, and what is returned holds until the next call. A step that cannot be recorded, for one of its networks'
-    code waits for the device, is told in a warning and goes on being called.
+    whatever changes from call to call comes in as an input (a number as a tensor [] in float64), all else that the step reads
+    or writes stays alive where it lies, and what is returned holds until the next call. A step in which the host waits for the
+    device, as some networks' code does, is told in a warning and goes on being called. AkdError where recording fails.
     """
 
     def __init__(self, recorder: Recorder):
@@ -78,23 +128,22 @@ class Replayed:
 
     def __call__(self, step: Callable[..., Any], *inputs: Tensor | float) -> Any:
         self.calls += 1
-        if self.replay is None and self.able and self.calls > WARM_UP:
-            self._record(step, inputs)
+        given = [self._tensor(value) for value in inputs]
+        if not self.able:
+            return step(*given)
+        if self.calls <= WARM_UP:
+            said, waited = self.recorder.aside(lambda: step(*given))
+            if waited and self.calls > 1:  # in its first call a step may make constants
+                self.able = False
+                warnings.warn("steps wait for the GPU, so they are not replayed as CUDA graphs, which is slower", stacklevel=2)
+            return said
         if self.replay is None:
-            given = [self._tensor(value) for value in inputs]
-            return self.recorder.aside(lambda: step(*given))
-        for mine, value in zip(self.inputs, inputs, strict=True):
-            mine.copy_(value) if isinstance(value, Tensor) else mine.fill_(value)
+            self.inputs = [value.clone() for value in given]  # a graph keeps nothing alive
+            self.replay, self.said = self.recorder.record(lambda: step(*self.inputs))
+        for mine, value in zip(self.inputs, given, strict=True):
+            mine.copy_(value)
         self.replay()
         return self.said
-
-    def _record(self, step: Callable[..., Any], inputs: tuple[Tensor | float, ...]) -> None:
-        self.step, self.inputs = step, [self._tensor(value).clone() for value in inputs]  # a graph keeps nothing alive
-        try:
-            self.replay, self.said = self.recorder.record(lambda: step(*self.inputs))
-        except RuntimeError as error:
-            self.able = False
-            warnings.warn(f"steps are not replayed as CUDA graphs, which is slower ({brief(error, 80)})", stacklevel=3)
 
     def _tensor(self, value: Tensor | float) -> Tensor:
         if isinstance(value, Tensor):

@@ -212,6 +212,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(runtime.device) if cuda else cpu,
         "precision": str(runtime.dtype).removeprefix("torch."),
+        "cuda_graphs": runtime.graphs,
         "threads": torch.get_num_threads(),
         "processes": runtime.group.size,
         "akd": __version__,

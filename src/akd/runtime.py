@@ -15,7 +15,7 @@ from torch import nn
 from akd.errors import ConfigError
 from akd.parallel import Group
 from akd.place import place
-from akd.replay import CudaGraphs, Repeat, Replayed, called
+from akd.replay import CudaGraphs, Repeat, Replayed, called, graphs_wanted
 
 M = TypeVar("M", bound=nn.Module)
 MOST_THREADS = 4096
@@ -81,7 +81,7 @@ def make_runtime(device: str = "auto", precision: str = "auto", side: int = 32, 
     if precision not in types:
         raise ConfigError(f"unknown precision {precision!r}; use fp32, bf16 or auto")
     group = group or Group()
-    return Runtime(chosen, types[precision], group, graphs=chosen.type == "cuda" and group.size == 1)
+    return Runtime(chosen, types[precision], group, graphs=graphs_wanted(chosen) and group.size == 1)
 
 
 def cpu_capabilities() -> dict[str, Any]:

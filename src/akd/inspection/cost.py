@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import resource
 import statistics
@@ -18,7 +19,7 @@ import torch
 from akd.loop import Budget, Report, run_loop
 from akd.methods import Method, Plan
 from akd.networks.classifier import Classifier
-from akd.runtime import Runtime
+from akd.runtime import Runtime, same_shapes
 from akd.state import State
 from akd.synthesis.bank import Bank
 from akd.wiring import check_wiring
@@ -45,6 +46,7 @@ class Cost:
     method_batch: int
 
 
+@same_shapes()
 def measure_steps(
     method: Method,
     teacher: Classifier,
@@ -54,7 +56,8 @@ def measure_steps(
 ) -> Cost:
     """Time `method` for some seconds, after the self-test that every run begins with (WiringError where it fails)."""
     plan = method.plan(teacher.card)
-    batch = min(LEAST, plan.batch_size)
+    # What a GPU takes hardly depends on the batch, and it says itself when its memory is spent.
+    batch = plan.batch_size if runtime.device.type == "cuda" else min(LEAST, plan.batch_size)
     check_wiring(State(replace(plan, batch_size=batch), teacher, copy.deepcopy(student), runtime, seed=0))
     held = _reset_peak(runtime)
     say(f"trying steps of {method.name} with {batch} images")
@@ -117,6 +120,8 @@ def _fill(bank: Bank | None) -> None:
 def _reset_peak(runtime: Runtime) -> int:
     """Forget the peak, where the system lets us; what is held now, in bytes."""
     if runtime.device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(runtime.device)
     else:
         with suppress(OSError):
@@ -127,7 +132,7 @@ def _reset_peak(runtime: Runtime) -> int:
 def _peak(runtime: Runtime) -> int:
     """The most bytes held since the peak was forgotten: by torch on a GPU, else by this process."""
     if runtime.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(runtime.device)
+        return torch.cuda.max_memory_reserved(runtime.device)  # what a replayed step works on is not allocated anew
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
