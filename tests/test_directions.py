@@ -76,6 +76,17 @@ def strangeness(state, images):
     return float(sum(g.square().sum().sqrt() for pair in gaps for g in pair))
 
 
+def relative_strangeness(state, images):
+    """The same in the statistics' own units, by what BatchNorm makes of the batch: means of 0 and variances of 1 are normal."""
+    with tapped(state.teacher, frozenset({"bn"})) as see:
+        layers = see(images).bn
+    gaps = []
+    for layer, x in layers:
+        plain = torch.nn.functional.batch_norm(x, layer.running_mean, layer.running_var).transpose(0, 1).flatten(1)
+        gaps += [plain.mean(1).square().mean().sqrt(), (plain.var(1, correction=0) - 1).square().mean().sqrt()]
+    return float(sum(gaps) / len(layers))
+
+
 def activity(state, images):
     with tapped(state.teacher, frozenset({"feature"})) as see:
         return float(see(images).feature.abs().mean())
@@ -102,7 +113,7 @@ def distance_of_stages(state, images):
 
 UP, DOWN = 1, -1
 SOUGHT = {
-    ("akd", "bn"): (strangeness, DOWN),
+    ("akd", "bn"): (relative_strangeness, DOWN),
     ("akd", "one_hot"): (of_the_asked_class, UP),
     ("akd", "balance"): (entropy_of_classes, UP),
     ("akd", "adversary"): (gap, UP),

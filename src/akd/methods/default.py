@@ -29,7 +29,7 @@ class Default(Method):
     weight_decay: float = 5e-4
     generator_lr: float = 2e-3
     temperature: Schedule = 4.0
-    bn: Schedule = 1.0
+    bn: Schedule = 50.0
     one_hot: Schedule = 0.5
     balance: Schedule = 5.0
     adversary: float = 8.0
@@ -50,7 +50,7 @@ class Default(Method):
                 betas=(0.5, 0.999),
             ),
             image={
-                "bn": wants.statistics(self.bn),
+                "bn": wants.relative_statistics(self.bn),
                 "one_hot": wants.asked(self.one_hot),
                 "balance": wants.balanced(self.balance),
                 "adversary": wants.discrepancy(cosine(-self.adversary)),

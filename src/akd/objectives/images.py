@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -47,6 +48,23 @@ def bn_mismatch(layers: list[tuple[nn.Module, Tensor]]) -> Tensor:
     seen = [moment for _, x in layers for moment in batch_moments(x)]
     # All layers at once: on a GPU that is a few kernels instead of a few for each.
     return torch.stack(torch._foreach_norm(torch._foreach_sub(told, seen))).sum()
+
+
+def relative_bn_mismatch(layers: list[tuple[nn.Module, Tensor]]) -> Tensor:
+    """Mean over BatchNorm layers of rms((mu - mu_T) / sqrt(unit)) + rms((var - var_T) / unit), each over channels.
+
+    The unit is var_T and a hundredth of its mean over the layer, so that a channel that hardly moved in training does not
+    outvote the others. Unlike `bn_mismatch`, which grows with the size of a teacher's activations and with its depth, this is
+    the same for teachers that compute the same function: a convolution scaled together with its BatchNorm's statistics
+    changes neither.
+    """
+    mean_t, var_t = ([layer.get_buffer(name) for layer, _ in layers] for name in ("running_mean", "running_var"))
+    mean, var = zip(*(batch_moments(x) for _, x in layers), strict=True)
+    unit = [known + 0.01 * known.mean() + 1e-12 for known in var_t]
+    shift = torch._foreach_div(torch._foreach_sub(mean, mean_t), torch._foreach_sqrt(unit))
+    spread = torch._foreach_div(torch._foreach_sub(var, var_t), unit)
+    roots = [math.sqrt(len(x)) for x in (*shift, *spread)]
+    return torch.stack(torch._foreach_div(torch._foreach_norm([*shift, *spread]), roots)).sum() / len(layers)
 
 
 def total_variation(images: Tensor) -> Tensor:

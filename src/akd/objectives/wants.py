@@ -38,6 +38,11 @@ def statistics(weight: Schedule) -> Term:
     return Term(weight, lambda seen: images.bn_mismatch(seen.teacher.bn), BN, reads_student=False)
 
 
+def relative_statistics(weight: Schedule) -> Term:
+    """Distance of the batch from the teacher's BatchNorm statistics, in the statistics' own units."""
+    return Term(weight, lambda seen: images.relative_bn_mismatch(seen.teacher.bn), BN, reads_student=False)
+
+
 def confident(weight: Schedule) -> Term:
     """The teacher is sure of some class."""
     return Term(weight, lambda seen: logits.confidence(seen.teacher.logits), reads_student=False)
