@@ -131,12 +131,12 @@ def compared(name: str, words: str) -> str:
     for task in dict.fromkeys(line["task"] for line in rows(name)):
         lines = [line for line in rows(name) if line["task"] == task]
         first = lines[0]["variant"]
-        text += f"| {task} | accuracy | more than {first} | agreement |\n|---|---|---|---|\n"
+        text += f"| {task} | accuracy | more than {first} | agreement | time |\n|---|---|---|---|---|\n"
         for row in table(lines):
             beside = row["variant"] != first and row["more"] is not None
             more = with_deviation(row["more"], row["more_deviation"], "+.2f") if beside else ""
-            agreement = f"{row['agreement']:.2f} %" if row["n"] else ""
-            text += f"| {named(row['variant'])} | {reached(row, ' %')} | {more} | {agreement} |\n"
+            agreement, time = (f"{row['agreement']:.2f} %", f"{row['seconds']:,.0f} s") if row["n"] else ("", "")
+            text += f"| {named(row['variant'])} | {reached(row, ' %')} | {more} | {agreement} | {time} |\n"
         seeds = list(dict.fromkeys(line["seed"] for line in lines))
         teacher = spread([next(line["teacher_top1"] for line in lines if line["seed"] == seed) for seed in seeds])
         knobs = {line["variant"]: line["knobs"] for line in lines if line["knobs"]}
@@ -146,8 +146,10 @@ def compared(name: str, words: str) -> str:
         text += (
             f"\n{words}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
         )
-        text += f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
-        text += f"{conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
+        text += (
+            f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; times on a machine with "
+        )
+        text += f"other work; {conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
 
 
