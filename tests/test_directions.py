@@ -17,6 +17,7 @@ from akd.methods.plan import shifted
 from akd.networks.taps import Sight, last_linear, tapped
 from akd.objectives import features
 from akd.objectives.terms import Around, Seen, points
+from akd.replay import called
 from akd.synthesis.exchange import ExchangeState
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
@@ -284,7 +285,7 @@ def rounds_of(maker, count, seed=0):
 
     for _ in range(count):
         told.clear()
-        while (made := maker.turn(module, optimiser, judge, 8, lambda step: step(0.0))).keep is None:
+        while (made := maker.turn(module, optimiser, judge, 8, 0.0, called)).keep is None:
             pass
         yield module, made, list(told)
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,7 +28,6 @@ from akd.state import State, all_finite, floats_of
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
-T = TypeVar("T")
 REPORT_EVERY = 50
 
 
@@ -137,11 +135,8 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     def judge(batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         return judge_images(eyes, batch, progress)
 
-    def repeat(step: Callable[[Progress], T]) -> T:
-        return eyes.repeat(step, progress)
-
     with state.runtime.autocast():
-        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, repeat)
+        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress, eyes.repeat)
     if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
     if state.pictures is not None:

@@ -34,9 +34,9 @@ class Ensemble(Classifier):
             raise ModelError(f"unknown way to combine teachers {combine!r}; use {' or '.join(COMBINE)}")
         self.by_confidence = combine == "confidence"
         joint = list(range(self.card.num_classes))
-        self.classes = [None if list(known) == joint else list(known) for known in whole]
         for i, known in enumerate(whole):  # buffers: indices of the host would be copied to the device at each call
-            self.register_buffer(f"classes_{i}", torch.tensor(known), persistent=False)
+            index = None if list(known) == joint else torch.tensor(known)
+            self.register_buffer(f"classes_{i}", index, persistent=False)
 
     @property
     def inside(self) -> nn.Module:
@@ -45,13 +45,13 @@ class Ensemble(Classifier):
     def forward(self, images: Tensor) -> Tensor:
         assert isinstance(self.net, nn.ModuleList)
         answers, weights = [], []
-        for i, (member, known) in enumerate(zip(self.net, self.classes, strict=True)):
+        for i, member in enumerate(self.net):
             log_p = member(images).float().log_softmax(1)
             doubt = -(log_p.exp() * log_p).sum(1) / math.log(log_p.shape[1])
             weights.append(1 - doubt if self.by_confidence else torch.ones_like(doubt))
-            if known is not None:
+            if (known := self._buffers[f"classes_{i}"]) is not None:
                 spread = log_p.new_full((len(log_p), self.card.num_classes), -math.inf)
-                log_p = spread.index_copy(1, self.get_buffer(f"classes_{i}"), log_p)
+                log_p = spread.index_copy(1, known, log_p)
             answers.append(log_p)
         # A floor, so that where no member knows anything all count alike instead of none.
         share = torch.stack(weights).clamp_min(1e-4)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
+from akd.replay import Repeat
 from akd.synthesis.bank import MOST_BYTES
-from akd.synthesis.maker import Batch, Judge, Made, Repeat
+from akd.synthesis.maker import Batch, Judge, Made
 from akd.synthesis.rounds import Rounds, RoundsState
 
 
@@ -58,9 +59,11 @@ class Exchange(Rounds):
     def build(self, card: ModelCard) -> ExchangeState:
         return ExchangeState(self.images, card, self.latent, self.maps)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
+    def turn(
+        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+    ) -> Made:
         assert isinstance(module, ExchangeState)
-        made = super().turn(module, optimiser, judge, count, repeat)
+        made = super().turn(module, optimiser, judge, count, progress, repeat)
         if made.keep:
             module.keep_maps()
         return made

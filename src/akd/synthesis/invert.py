@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress
+from akd.replay import Repeat
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Judge, Made, Repeat, descend, forget
+from akd.synthesis.maker import Batch, Judge, Made, descend, forget
 from akd.synthesis.pictures import colours
 
 
@@ -49,7 +50,9 @@ class Invert:
     def optimiser(self, module: nn.Module) -> Optimizer:
         return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9), fused=True)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
+    def turn(
+        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+    ) -> Made:
         assert isinstance(module, InvertState) and optimiser is not None
         if module.done == 0:
             module.begin()
@@ -65,7 +68,7 @@ class Invert:
 
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
-            terms = repeat(step)
+            terms = repeat(step, progress)
             module.done += 1
         if module.done < self.iterations:
             return Made(None, terms, ready=False)

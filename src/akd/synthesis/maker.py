@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress
-
-T = TypeVar("T")
+from akd.replay import Repeat
 
 
 @dataclass
@@ -51,12 +50,6 @@ Judge = Callable[[Batch, Progress], tuple[Tensor, dict[str, Tensor]]]
 """How good a batch is: the weighted image loss [] (to be minimised) and its terms, as teacher and student see it now."""
 
 
-class Repeat(Protocol):
-    """`repeat(step)` is `step(progress)`, always the same step: it may be replayed instead of called (see `akd.replay`)."""
-
-    def __call__(self, step: Callable[[Progress], T]) -> T: ...
-
-
 @dataclass
 class Made:
     """What a turn gave: images to keep in the bank (None: nothing yet), the image terms' last values, and whether the
@@ -80,9 +73,11 @@ class Maker(Protocol):
     def optimiser(self, module: nn.Module) -> Optimizer | None:
         """What trains the module across turns; None where each turn starts its own."""
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
-        """Seek images that `judge` rates low, step by step, each through `repeat`: one turn of the adversarial game, `count`
-        images a batch."""
+    def turn(
+        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+    ) -> Made:
+        """Seek images that `judge` rates low: one turn of the adversarial game, `count` images a batch. Each of its steps is
+        the same function of the progress and goes through `repeat(step, progress)`, which may replay it."""
 
     def draw(self, module: nn.Module, count: int) -> Batch:
         """`count` fresh images for the student, without gradients."""

@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress, Schedule, at
+from akd.replay import Repeat
 from akd.synthesis.generators import ConditionalGenerator, Generator
-from akd.synthesis.maker import Batch, Judge, Made, Repeat, descend
+from akd.synthesis.maker import Batch, Judge, Made, descend
 
 
 class OnlineState(nn.Module):
@@ -73,7 +74,9 @@ class Online:
             return None
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas, fused=True)
 
-    def turn(self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, repeat: Repeat) -> Made:
+    def turn(
+        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+    ) -> Made:
         assert isinstance(module, OnlineState)
         if optimiser is None:
             return Made(None, {})
@@ -89,7 +92,7 @@ class Online:
         terms: dict[str, Tensor] = {}
         batch = None
         for _ in range(self.steps):
-            batch, terms = repeat(step)
+            batch, terms = repeat(step, progress)
         module.turns += 1
         if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
             return Made(None, terms, ready=False)
