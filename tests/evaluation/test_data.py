@@ -185,6 +185,14 @@ def test_names_that_contradict_the_models_are_refused(tmp_path):
     refused(source, card(4), "3 classes", "the model 4")
 
 
+def test_names_that_are_all_others_are_matched_by_position_and_that_is_told(tmp_path):
+    write_folder(tmp_path, random_images(), [0, 1, 2, 0, 1, 2], ["ant", "bee", "cow"])
+    labels = load_test_set(str(tmp_path), card(3, names=("x", "y", "z")))
+    assert labels.doubt == "none of its class names (ant, bee …) is the model's (x, y …): classes were matched by position"
+    assert load_test_set(str(tmp_path), card(3, names=("cow", "ant", "bee"))).doubt == ""
+    assert load_test_set(str(tmp_path), card(3)).doubt == ""
+
+
 def test_parquet_with_unfit_columns(tmp_path):
     pictures = [encode(pixels) for pixels in random_images()]
     path = tmp_path / "a.parquet"
@@ -222,6 +230,15 @@ def test_cifar_pickles_of_every_age(tmp_path, protocol):
         assert found.labels.tolist() == test["fine_labels"]
         assert found.label_names == tuple(meta["fine_label_names"])
     assert load_test_set(str(tmp_path), card(20, (3, 32, 32))).labels.tolist() == test["coarse_labels"]
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5, "python 2"])
+def test_cifar_pickles_with_numpy_s_numbers_and_empty_bytes(tmp_path, protocol):
+    test, meta = cifar100()
+    test["fine_labels"] = [np.int64(label) for label in test["fine_labels"]]
+    test["batch_label"] = b""
+    write_cifar(tmp_path / "cifar-100-python", test, meta, _dump(protocol))
+    assert load_test_set(str(tmp_path), card(100, (3, 32, 32))).labels.tolist() == test["fine_labels"]
 
 
 def _dump(protocol):

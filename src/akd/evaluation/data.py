@@ -26,7 +26,10 @@ FORMS = (
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """Images uint8 [N, C, H, W], labels int64 [N] in the model's order of classes; `name` says where they are from."""
+    """Images uint8 [N, C, H, W], labels int64 [N] in the model's order of classes; `name` says where they are from.
+
+    doubt: what makes it uncertain that the labels mean the model's classes, '' where nothing does.
+    """
 
     __test__: ClassVar[bool] = False  # The name alone makes pytest take it for a test case.
 
@@ -34,6 +37,7 @@ class TestSet:
     labels: Tensor
     label_names: tuple[str, ...] | None
     name: str
+    doubt: str = ""
 
 
 def load_test_set(source: str, card: ModelCard) -> TestSet:
@@ -46,7 +50,7 @@ def load_test_set(source: str, card: ModelCard) -> TestSet:
     where both sides know the same names, else by position. Raises DataError for what cannot be read or does not fit.
     """
     raw, name = _read(source, card)
-    labels, names = _fit_labels(raw, card, name)
+    labels, names, doubt = _fit_labels(raw, card, name)
     with refusing(name):
         images = raw.images()
     if images.shape[1:] != card.input_size:
@@ -54,7 +58,7 @@ def load_test_set(source: str, card: ModelCard) -> TestSet:
             f"{name}: its images are {_size(images.shape[1:])}, the model takes {_size(card.input_size)}; "
             "take a test set of that shape, or write it as an image folder: only those are resized"
         )
-    return TestSet(torch.from_numpy(images), torch.from_numpy(labels), names, name)
+    return TestSet(torch.from_numpy(images), torch.from_numpy(labels), names, name, doubt)
 
 
 def _read(source: str, card: ModelCard) -> tuple[Raw, str]:
@@ -77,8 +81,8 @@ def _read(source: str, card: ModelCard) -> tuple[Raw, str]:
     raise DataError(f"{name} is no test set of a known form; name {FORMS}")
 
 
-def _fit_labels(raw: Raw, card: ModelCard, name: str) -> tuple[Integers, tuple[str, ...] | None]:
-    """Labels in the model's order of classes, with the names of the classes where anybody knows them."""
+def _fit_labels(raw: Raw, card: ModelCard, name: str) -> tuple[Integers, tuple[str, ...] | None, str]:
+    """Labels in the model's order of classes, the classes' names where anybody knows them, and what is doubtful in that."""
     labels, names, classes = raw.labels, raw.label_names, card.num_classes
     if len(labels) == 0:
         raise DataError(f"{name} holds no images; name a test set that has some")
@@ -93,8 +97,12 @@ def _fit_labels(raw: Raw, card: ModelCard, name: str) -> tuple[Integers, tuple[s
             "take a labelled test set of the model's own classes"
         )
     if names is None or card.label_names is None:
-        return labels, card.label_names or names
-    return _model_order(names, card.label_names, name)[labels], card.label_names
+        return labels, card.label_names or names, ""
+    doubt = ""
+    if not set(names) & set(card.label_names):
+        theirs, ours = (", ".join(map(shortened, these[:2])) for these in (names, card.label_names))
+        doubt = f"none of its class names ({theirs} …) is the model's ({ours} …): classes were matched by position"
+    return _model_order(names, card.label_names, name)[labels], card.label_names, doubt
 
 
 def _model_order(names: tuple[str, ...], model: tuple[str, ...], name: str) -> Integers:

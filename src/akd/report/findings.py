@@ -30,7 +30,7 @@ class Finding:
 def findings(run: dict[str, Any]) -> list[Finding]:
     """What is to be said about a run as `gather` gives it, worst first."""
     looked: tuple[Callable[[dict[str, Any]], Finding | None], ...] = (
-        _early, _status, _record, _collapse, _generator, _narrow, _lost_class, _calibration, _still_learning,
+        _early, _status, _record, _labels, _collapse, _generator, _narrow, _lost_class, _calibration, _still_learning,
     )  # fmt: skip
     found = [finding for look in looked if (finding := look(run))]
     return sorted(found, key=lambda finding: ("bad", "warn", "note", "good").index(finding.level))
@@ -65,7 +65,7 @@ def _status(run: dict[str, Any]) -> Finding | None:
         text = f"{_sentence(run['diverged']['reason'])} It ended after {done}, and nothing was handed over. "
         return Finding("bad", "The run went wrong", text + "The last good student is what is measured here.")
     if warning := run["result"].get("warning"):
-        return Finding("bad", "It ended worse than it had been", _sentence(warning))
+        return Finding("bad", "The run ended with a warning", _sentence(warning))
     return None
 
 
@@ -85,6 +85,12 @@ def _record(run: dict[str, Any]) -> Finding:
         return Finding("note", "The record cannot tell whether data was read", text + "akd distill in a shell leaves no doubt.")
     text = "Something other than the teacher was opened, started or connected to. Its name is under “Data-free record”."
     return Finding("bad", "Files that want a look", text)
+
+
+def _labels(run: dict[str, Any]) -> Finding | None:
+    if not (doubt := run["measured"] and run["measured"]["doubt"]):
+        return None
+    return Finding("warn", "Is it the model’s test set?", f"Of {run['measured']['data']}, {doubt}.")
 
 
 def _collapse(run: dict[str, Any]) -> Finding | None:
