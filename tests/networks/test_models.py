@@ -175,6 +175,20 @@ def rewrite(folder: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_classes": 7},
+        {"input_size": [3, 9, 9], "mean": [0.5] * 3, "std": [0.5] * 3},
+        {"std": [-1.0]},
+    ],
+)
+def test_what_a_wrong_config_tells_is_to_be_corrected_there(folder: Path, changes: dict[str, Any]) -> None:
+    rewrite(folder, **changes)
+    words = refused(folder)
+    assert f"{folder / 'config.json'}: correct it there" in words and "None" not in words
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"architecture": 3}, "architecture must be a name"),
@@ -400,6 +414,7 @@ def test_what_a_factory_lacks_is_told(nets: str, name: str, options: dict[str, A
         ("hub:owner/repo", "did you mean 'hf-hub:owner/repo'"),
         ("tim:resnet-18", "did you mean 'timm:resnet-18'"),
         ("hf-hub:nonsense", "not of the form"),
+        ("hf-hub:owner/repo@", "not of the form"),
         ("hf-hub:../../x", "hf-hub:../../x"),
         ("no.module:net", "cannot import"),
         ("/dev/null", "not a regular file"),

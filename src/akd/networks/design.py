@@ -95,7 +95,8 @@ def design_student(teacher: Classifier, budget: str) -> Design:
     """
     wanted, own, card = parse_budget(budget), parameters(teacher), teacher.card
     kind = "macs" if wanted.kind == "macs" else "parameters"
-    target = round(wanted.value * own if wanted.kind == "ratio" else wanted.value)
+    exact = wanted.value * own if wanted.kind == "ratio" else wanted.value
+    target = round(exact)
     if not own:
         raise ConfigError("the teacher shows no parameters to compare with; load its weights with --arch")
     size, unit = (macs(teacher, card.input_size), "MACs") if kind == "macs" else (own, "")
@@ -107,7 +108,7 @@ def design_student(teacher: Classifier, budget: str) -> Design:
             cost = _learn(partial(family.cost, kind, card), len(family.growth))
             widths = _fit(cost, family.growth, target)
             nearest.append(int(cost(widths)))
-            if abs(nearest[-1] - target) <= TOLERANCE * target:
+            if abs(nearest[-1] - exact) <= TOLERANCE * exact:
                 found.append(family.candidate(widths, card, own))
     if not found:
         best = min(nearest, key=lambda cost: abs(cost - target))

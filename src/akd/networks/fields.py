@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,21 @@ def agree(told: Fields, config: Fields, source: str) -> None:
     """ModelError for the first field on which the two differ."""
     for name in told.keys() & config.keys():
         if told[name] != config[name]:
-            option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            option = _option(name)
             said, asked = shortened(config[name]), shortened(told[name])
             raise ModelError(f"{source} says {name} {said}, not {asked}; leave {option} out")
+
+
+@contextmanager
+def correctable(config: Fields, folder: Path) -> Iterator[None]:
+    """Where an error asks for an option that the `config` of `folder` tells already, it names that file instead."""
+    try:
+        yield
+    except ModelError as error:
+        if any(re.search(rf"{_option(name)}\b", str(error)) for name in config):
+            raise ModelError(f"{error} (told by {folder / 'config.json'}: correct it there)") from error
+        raise
+
+
+def _option(name: str) -> str:
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")

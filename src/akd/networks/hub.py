@@ -22,8 +22,8 @@ def fetch(name: str) -> Path:
     What the cache has is used as it is, without a look at the network. Raises ModelError where the client is not
     installed, the repository has no such files, or it cannot be reached.
     """
-    repository, _, revision = name.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.A):
+    repository, at, revision = name.partition("@")
+    if bool(at) != bool(revision) or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.A):
         raise ModelError(f"hf-hub:{name} is not of the form hf-hub:owner/repo or hf-hub:owner/repo@revision")
     try:
         from huggingface_hub import hf_hub_download

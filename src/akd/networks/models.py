@@ -17,7 +17,7 @@ from akd.errors import ModelError, brief, did_you_mean, shortened
 from akd.files import hardly_begun, lacking, near, one_line, write_bytes, write_text
 from akd.networks import hub, zoo
 from akd.networks.classifier import Classifier, ModelCard, probabilities
-from akd.networks.fields import Fields, agree, checked, read_config
+from akd.networks.fields import Fields, agree, checked, correctable, read_config
 from akd.networks.weights import fitting, infer_num_classes, load_strict, read_state_dict, strip_prefixes
 
 FORMS = "a weights file with --arch, a model or run folder, package.module:factory, hf-hub:owner/repo[@rev] or timm:NAME"
@@ -78,7 +78,8 @@ def load_model(
     path = _located(source, path)
     config = read_config(path)
     agree(told, config, source)
-    return _from_file(path, told, config, source, finite)
+    with correctable(config, path):
+        return _from_file(path, told, config, source, finite)
 
 
 def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[int] | None = None) -> Classifier:

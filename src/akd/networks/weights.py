@@ -262,7 +262,7 @@ def _shared_prefix(names: Iterable[str]) -> str:
 
 def _other_sizes(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     classes, channels = infer_num_classes(state), _in_channels(state)
-    wanted = [f"--num-classes {classes}"] if classes != infer_num_classes(own) else []
+    wanted = [f"--num-classes {classes}"] if classes not in (None, infer_num_classes(own)) else []
     wanted += [f"--input-size {channels},H,W"] if channels != _in_channels(own) else []
     return f"give {' and '.join(wanted)}" if wanted else ""
 
