@@ -1,6 +1,7 @@
 """The command line: a command and its options in, tables or one JSON object out. Only the commands print.
 
-Exit codes: 0 done; 1 the run failed; 2 usage; 75 checkpointed after SIGTERM or SIGUSR1, start again to go on; 130 Ctrl-C.
+Exit codes: 0 done; 1 the run failed; 2 usage; 75 checkpointed after SIGTERM or SIGUSR1, start again to go on; 130 Ctrl-C;
+143 SIGTERM where there was nothing to checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from akd import __version__
 from akd.commands import COMMANDS
 from akd.errors import AkdError, ConfigError, Refused, brief, shortened
+from akd.guards import Terminated, termination
 from akd.options import Parser
 from akd.place import place
 
@@ -53,7 +55,7 @@ def _carried_out(arguments: list[str]) -> int:
                 f"only akd distill is shared among processes; start akd {options.command} alone, without torchrun"
             )
         # With --json, stdout is for the one object: what a user's own factory prints goes to stderr.
-        with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        with redirect_stdout(sys.stderr) if options.json else nullcontext(), termination():
             result = options.call(options)
         words, code = "", 0
     except BrokenPipeError:
@@ -63,6 +65,8 @@ def _carried_out(arguments: list[str]) -> int:
         words, code, spoken = " ".join(str(error).split()), error.exit_code, first or not error.alike
     except KeyboardInterrupt:
         words, code, spoken = "interrupted; start the same command again to go on", 130, first
+    except Terminated:
+        words, code, spoken = "terminated; start the same command again", 143, first
     except SystemExit:
         if options is None:  # --help, --version
             raise

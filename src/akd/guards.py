@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import torch
-
 from akd.errors import AkdError
 
 
 @contextmanager
 def memory_told() -> Iterator[None]:
     """Out of memory, on whatever device, in one line with a remedy."""
+    import torch  # the command line needs this module before anybody waits for torch
+
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError; a CPU's allocator has no type
@@ -22,6 +22,28 @@ def memory_told() -> Iterator[None]:
         if not known and "allocate memory" not in str(error):
             raise
         raise AkdError("out of memory; try a smaller --set method.batch_size or method.bank") from error
+
+
+class Terminated(BaseException):
+    """SIGTERM while there is nothing to save: what is half done is cleared away, and the process ends."""
+
+
+@contextmanager
+def termination() -> Iterator[None]:
+    """Inside, SIGTERM unwinds like Ctrl-C does, so that no half-written file stays behind; it raises Terminated."""
+
+    def unwind(_signum: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, unwind)
+    except ValueError:  # not the main thread: signals are the caller's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import NoReturn
 from akd.errors import AkdError, Stopped
 
 POLL = 0.3
+STOPPED = (75, 143)  # `akd`'s exit codes after SIGTERM
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def run_together(
             child.terminate()
         codes |= {job: child.wait() for job, child in running.items()}
         signal.signal(signal.SIGTERM, handler)
-    # A child that failed of itself is told before one that was stopped (75) because the other failed.
-    for job, code in sorted(codes.items(), key=lambda row: row[1] != 75, reverse=True):
+    # A child that failed of itself is told before one that was stopped because the other failed.
+    for job, code in sorted(codes.items(), key=lambda row: row[1] not in STOPPED, reverse=True):
         words = job.log.read_text(errors="replace").strip().splitlines()
         if code:
             raise AkdError(words[-1].removeprefix("akd: ") if words else f"akd {job.arguments[0]} ended with code {code}")

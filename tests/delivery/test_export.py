@@ -4,8 +4,10 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -55,6 +57,20 @@ def exported(run_folder, tmp_path_factory):
     rng = np.random.default_rng(0)
     np.savez(out / "set.npz", images=rng.integers(0, 255, (300, 8, 8), dtype=np.uint8), labels=np.arange(300) % 4)
     return akd.export(run_folder, out, data=out / "set.npz"), out
+
+
+@pytest.mark.slow
+def test_asked_to_stop_it_leaves_nothing_half_written(run_folder, tmp_path):
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "akd", "export", str(run_folder), "--out", str(out), "--format", "pt2"]
+    child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (out.exists() and any(out.iterdir())) and time.monotonic() < until:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    _, words = child.communicate(timeout=60)
+    assert child.returncode == 143 and words.strip() == "akd: terminated; start the same command again"
+    assert list(out.iterdir()) == []
 
 
 def test_every_file_is_there_and_agrees(exported):
