@@ -293,8 +293,10 @@ def test_what_waits_is_noticed():
 def test_no_step_waits_for_the_device(method):
     """Between two reports the host runs ahead of a GPU: turns of the maker and steps of the student read nothing back."""
     state = fresh_state(method)
+    loop = run_loop(state, Budget(steps=49))
+    next(loop)  # looks at the teacher before it begins
     with Waits() as waits:
-        for _, _ in zip(range(30), run_loop(state, Budget(steps=49)), strict=False):
+        for _, _ in zip(range(30), loop, strict=False):
             pass
     assert state.step > 5 and not waits.found, sorted(set(waits.found))
 

@@ -195,13 +195,107 @@ def test_the_record_remembers_what_an_earlier_process_read(teacher_folder, tmp_p
     assert record["data_free"] is False and len(record["earlier_processes"]) == 1
 
 
+def sly(folder, teacher_folder, act):
+    """A factory `sly:make` under `folder`, of the teacher whose forward pass also does `act`."""
+    (folder / "sly.py").write_text(
+        "import akd\n\ndef make():\n"
+        f"    teacher = akd.load_teacher({str(teacher_folder)!r})\n"
+        "    inner = teacher.net.forward\n"
+        "    def forward(x):\n"
+        f"        if x.requires_grad: {act}\n"
+        "        return inner(x)\n"
+        "    teacher.net.forward = forward\n    return teacher\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("act", "named"),
+    [
+        ("open('secret.npz').close()", "secret.npz"),
+        ("__import__('os').system('true')", "os.system"),
+        ("__import__('sklearn')", "sklearn"),
+    ],
+)
+def test_a_run_that_reached_beyond_its_teacher_says_so_where_it_ends(act, named, teacher_folder, tmp_path):
+    (tmp_path / "secret.npz").write_bytes(b"data")
+    sly(tmp_path, teacher_folder, act)
+    line = command("sly:make", tmp_path / "run", "--steps", "60", "--json")
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    warning = json.loads(done.stdout)["warning"]
+    assert named in warning and "data_free.json" in warning and warning in done.stderr
+    assert warning in (tmp_path / "run" / "README.md").read_text()
+    assert json.loads((tmp_path / "run" / "data_free.json").read_text())["data_free"] is False
+
+
+def test_a_refused_import_leaves_its_record(teacher_folder, tmp_path):
+    sly(tmp_path, teacher_folder, "Late.tick()")
+    with open(tmp_path / "sly.py", "a") as file:  # not yet in the self-test, where nothing is written at all
+        file.write(
+            "\nclass Late:\n    calls = 0\n    @classmethod\n    def tick(cls):\n        cls.calls += 1\n"
+            "        if cls.calls > 20: import akd.evaluation.data\n"
+        )
+    done = subprocess.run(command("sly:make", tmp_path / "run", "--steps", "60"), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith("evaluate afterwards")
+    record = json.loads((tmp_path / "run" / "data_free.json").read_text())
+    assert record["data_free"] is False and record["refused"][0].startswith("akd.evaluation")
+
+
+def test_a_student_that_learnt_nothing_is_told(tmp_path):
+    told = {"source": "in memory"}, "digitsnet", {"name": "dfad", "batch_size": 16, "student_lr": 0.0}
+    run = from_dict({**dict(zip(("teacher", "student", "method"), told, strict=True)), "steps": 60, "threads": 1})
+    constant = tiny_classifier(seed=3)
+    result = execute(run, tmp_path / "run", teacher=constant).result
+    assert "naming one class everywhere" in result["warning"]
+
+
+def test_batch_norm_that_was_never_trained_is_refused_where_its_statistics_are_asked_for(tmp_path):
+    teacher = tiny_classifier()
+    for module in teacher.net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+    with pytest.raises(ConfigError, match=r"trained BatchNorm statistics.*method\.bn=0"):
+        distill(teacher, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert distill(teacher, tmp_path / "run", method={**FAST, "bn": 0.0}).result["steps"] == 60
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(teacher_folder, tmp_path):
+    run = from_dict({"teacher": {"source": str(teacher_folder)}, "student": "digitsnet", "method": FAST, "steps": 120})
+    folder = RunFolder(tmp_path / "run")
+
+    def interrupt(report):
+        raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(KeyboardInterrupt):
+            execute(run, folder.path, watch=interrupt, checkpoint_every=0.0)
+        torch.set_num_threads(2)
+        seen = []
+        execute(run, folder.path, watch=lambda report: seen.append(torch.get_num_threads()))
+        assert set(seen) == {1} and folder.environment()["threads"] == 1 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_difference_is_told_in_a_readable_line(teacher_folder, tmp_path):
+    distill(str(teacher_folder), tmp_path / "run")
+    with pytest.raises(ConfigError, match="another config") as caught:
+        distill(str(teacher_folder), tmp_path / "run", ideas={"features": {}, "boundary": {}, "robust": {}, "layers": {}})
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
 def test_standard_error_is_silent_without_a_terminal_and_standard_output_one_object(teacher_folder, tmp_path):
     (tmp_path / "chatty.py").write_text(
         f"def make():\n    print('HELLO')\n    import akd\n    return akd.load_teacher({str(teacher_folder)!r})\n"
     )
     line = command("chatty:make", tmp_path / "run", "--steps", "5", "--json")
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-    chatter, remark = done.stderr.splitlines()  # a student larger than its teacher is remarked on
+    chatter, remark, *_ = (
+        done.stderr.splitlines()
+    )  # a student larger than its teacher is remarked on, one that learnt nothing too
     assert done.returncode == 0 and chatter == "HELLO" and "of its teacher's parameters" in remark
     assert json.loads(done.stdout)["steps"] == 5
 

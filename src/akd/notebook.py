@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -72,9 +73,17 @@ class Notebook:
             if self.healthy and self.state.finite():
                 self.folder.save_checkpoint(self.state.state_dict())
                 self.saved = self.state.step
-            write_json(self.folder / "data_free.json", together(records, self.earlier))
+            self._keep(records)
         self.group.same(None)  # nobody leaves before it is written
         self.saved_at = time.monotonic()
+
+    def keep_record(self) -> None:
+        """This process's data-free record alone, where the others cannot be asked any more."""
+        if self.group.first:
+            self._keep([self.wall.record()])
+
+    def _keep(self, records: list[dict[str, Any]]) -> None:
+        write_json(self.folder / "data_free.json", together(records, self.earlier))
 
     def give_up(self, reason: str) -> Path:
         """Write what a run that went wrong leaves: `last-good/`, the student of the last healthy report; `diverged.json`."""

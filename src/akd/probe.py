@@ -20,12 +20,14 @@ class Probed:
     """How the student handed over now stands on the probe: agreement with the teacher in percent, KL in nats.
 
     live: agreement of the student that trains, whose average would tell of trouble late; constant: to it all is one class.
+    chance: agreement of whoever always names the teacher's most frequent class.
     """
 
     agreement: float
     kl: float
     live: float
     constant: bool
+    chance: float
 
 
 @torch.no_grad()
@@ -38,6 +40,7 @@ def look_at_probe(state: State) -> Probed:
         kl=logits.kl(answer, said).item(),
         live=logits.agreement(live, said).item(),
         constant=_varied(said) and not _varied(live),
+        chance=100 * said.argmax(1).bincount().max().item() / len(said),
     )
 
 

@@ -67,6 +67,11 @@ class RunFolder:
         """Where the run ran, as `write_environment` left it; {} where it is not there."""
         return json_object(self.path / "environment.json")
 
+    def threads(self) -> int | None:
+        """How many threads computed the run: sums on others are rounded otherwise. None where nothing tells."""
+        count = self.environment().get("threads")
+        return count if isinstance(count, int) else None
+
     def earlier_records(self) -> list[dict[str, Any]]:
         """What the processes that worked on this run before opened."""
         record = json_object(self.path / "data_free.json")

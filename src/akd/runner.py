@@ -16,7 +16,7 @@ import torch
 
 from akd.config import Run, to_dict
 from akd.delivery.card import run_card
-from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief
+from akd.errors import AkdError, ConfigError, Diverged, ModelError, Stopped, brief, shortened
 from akd.files import write_json, write_text
 from akd.guards import interrupts, memory_told
 from akd.ideas import plan_of
@@ -28,12 +28,12 @@ from akd.networks.measure import macs, parameters
 from akd.networks.models import load_model, save_model
 from akd.notebook import Notebook
 from akd.parallel import Group, joined
-from akd.probe import look_at_probe
+from akd.probe import Probed, look_at_probe
 from akd.runfolder import RunFolder, environment
 from akd.runtime import Rng, make_runtime, same_shapes, threads
 from akd.state import State
 from akd.teachers import digest, load_teacher
-from akd.wall import Wall, standing
+from akd.wall import Wall, WallError, reached, standing
 from akd.wiring import check_wiring
 
 CHECKPOINT_EVERY = 30.0
@@ -99,6 +99,7 @@ def execute(
         memory_told(),
         joined(device) as group,
         _claimed(folder, run, resume, group) as interrupted,
+        threads(folder.threads() if interrupted else run.threads),
         standing(Wall(out)) as wall,
         interrupts() as asked,
     ):
@@ -193,6 +194,9 @@ def _distil(state: State, budget: Budget, notebook: Notebook, asked: list[int]) 
                 notebook.save()
             if signum:
                 _stop(signum, notebook)
+    except WallError:
+        notebook.keep_record()
+        raise
     except Diverged as error:
         kept = notebook.give_up(str(error))
         raise Diverged(f"{error}; the last good student, of step {notebook.good_step}, is in {kept}") from error
@@ -207,20 +211,32 @@ def _stop(signum: int, notebook: Notebook) -> None:
     raise Stopped(f"stopped at step {step}, {kept}; start the same command again to go on")
 
 
-def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
-    """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
-    group = state.runtime.group
-    agreement = group.same(look_at_probe(state)).agreement
-    student = state.result.cpu().float().eval()
-    params, teacher_params = parameters(student), parameters(state.teacher)
-    warning = None
-    if state.bad_probes:  # too few bad reports to end the run, too many to say nothing
-        warning = (
+def _warnings(run: Run, state: State, probed: Probed, record: dict[str, Any]) -> Iterator[str]:
+    """What whoever takes the student should know before anything else."""
+    if beyond := reached(record):
+        more = f" and {len(beyond) - 1} more" * (len(beyond) > 1)
+        yield f"while it distilled, {shortened(beyond[0], 200)}{more} was reached for, not only the teacher; see data_free.json"
+    if run.time and state.step < REPORT_EVERY:
+        yield f"the time was up after {state.step} student steps, most of it went into images; give it a longer --time"
+    elif state.bad_probes:  # too few bad reports to end the run, too many to say nothing
+        yield (
             f"the student did worse than before on the probe when the run ended (agreement was up to "
             f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
         )
-    elif run.time and state.step < REPORT_EVERY:
-        warning = f"the time was up after {state.step} student steps, most of it went into images; give it a longer --time"
+    elif probed.agreement <= probed.chance:
+        yield (
+            f"the student agrees with the teacher on {probed.agreement:.1f} % of the probe, and naming one class everywhere "
+            f"would on {probed.chance:.1f} %; give it more steps, or a higher student_lr"
+        )
+
+
+def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
+    """Write the student, the card and, last of all, `result.json`: its presence says that the run is whole."""
+    group = state.runtime.group
+    probed = group.same(look_at_probe(state))
+    record = json.loads((folder / "data_free.json").read_text()) if group.first else {}
+    student = state.result.cpu().float().eval()
+    params, teacher_params = parameters(student), parameters(state.teacher)
     result = {
         "steps": state.step,
         "seconds": round(state.seconds, 2),
@@ -229,14 +245,13 @@ def _hand_over(run: Run, folder: RunFolder, state: State) -> Outcome:
         "ratio": params / teacher_params,
         "macs": macs(student, student.card.input_size),
         "architecture": student.card.architecture,
-        "probe_agreement": agreement,
-        "warning": warning,
+        "probe_agreement": probed.agreement,
+        "warning": "; ".join(_warnings(run, state, probed, record)) or None,
         "method": run.method.name,
         "seed": run.seed,
     }
     if group.first:
         save_model(student, folder / "student")
-        record = json.loads((folder / "data_free.json").read_text())
         write_text(folder / "README.md", run_card(run, result, environment(state.runtime), record))
         write_json(folder / "result.json", result)
     group.same(None)  # nobody leaves before it is written

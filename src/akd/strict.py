@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from akd.errors import ConfigError, did_you_mean
+from akd.errors import ConfigError, did_you_mean, shortened
 
 FORMS = {
     int: ("a whole number", "8"),
@@ -92,7 +92,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") 
         if isinstance(a, dict) and isinstance(b, dict):
             lines += difference(a, b, f"{where}{key}.")
         elif a != b:
-            lines.append(f"{where}{key}: {a} -> {b}")
+            lines.append(f"{where}{key}: {shortened(a, 60)} -> {shortened(b, 60)}")
     return lines
 
 

@@ -7,6 +7,7 @@ It is a record of what honest code did, not a prison: native code that opens and
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import sysconfig
@@ -57,6 +58,7 @@ class Wall:
         self.written: set[str] = set()
         self.started: dict[str, set[str]] = {"teacher": set(), "other": set()}
         self.network: dict[str, set[str]] = {"teacher": set(), "other": set()}
+        self.refused: set[str] = set()
         self.loaded_before = sorted(name for name in DATA_MODULES if name in sys.modules)
         for path in _held_by_native_code():
             kind = self._kind(path, held=True)
@@ -68,6 +70,7 @@ class Wall:
             only_written = flags & os.O_ACCMODE == os.O_WRONLY or (flags & os.O_EXCL and flags & os.O_CREAT)
             self.written.add(os.path.realpath(path)) if only_written else self.note_file(path, held=False)
         elif event == "import" and str(args[0]).startswith("akd.evaluation"):
+            self.refused.add(str(args[0]))
             raise WallError("akd.evaluation reads data sets and cannot be imported while distilling; evaluate afterwards")
         elif event == "socket.connect":
             self.network[self._phase].add(str(args[1]))
@@ -112,12 +115,13 @@ class Wall:
     def record(self) -> dict[str, Any]:
         """JSON-ready: files by kind (code and system files counted), what was started, connected to, loaded.
 
-        `data_free` is false where anything but the teacher, code and the system was read, and null where a module that reads
-        data sets was in the process before (as in a notebook): then the record cannot tell.
+        `data_free` is false where anything but the teacher, code and the system was reached for, and null where a module
+        that reads data sets was in the process before (as in a notebook): then the record cannot tell.
         """
         self._note_native()
         loaded = sorted(name for name in DATA_MODULES if name in sys.modules and name not in self.loaded_before)
-        clean = not (self.opened["other"] or self.network["other"] or self.started["other"] or loaded)
+        reached = (self.opened["other"], self.network["other"], self.started["other"], self.refused, loaded)
+        clean = not any(reached)
         counted = {f"{kind}_files": len(self.opened[kind]) for kind in ("code", "system")}
         named = {kind: sorted(self.opened[kind]) for kind in ("teacher", "run", "before", "other")}
         return {
@@ -128,6 +132,7 @@ class Wall:
             "network": {phase: sorted(addresses) for phase, addresses in self.network.items()},
             "data_modules_loaded_before": self.loaded_before,
             "data_modules_loaded_while_distilling": loaded,
+            "refused": sorted(self.refused),
         }
 
 
@@ -138,6 +143,14 @@ def together(now: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> dict[s
     verdicts = [record.get("data_free", False) for record in (*now, *earlier)]
     verdict = False if False in verdicts else None if None in verdicts else True
     return {**first, "data_free": verdict, "other_processes": others, "earlier_processes": earlier}
+
+
+def reached(record: dict[str, Any]) -> list[str]:
+    """What a run reached for beyond its teacher, of all processes that worked on it: files, programs, addresses, modules."""
+    found = [record.get(kind, {}).get("other", []) for kind in ("opened", "started", "network")]
+    found += [record.get(kind, []) for kind in ("data_modules_loaded_while_distilling", "refused")]
+    others = [*record.get("other_processes", []), *record.get("earlier_processes", [])]
+    return list(dict.fromkeys([*itertools.chain(*found), *itertools.chain(*map(reached, others))]))
 
 
 def _beside_code(path: Path) -> bool:

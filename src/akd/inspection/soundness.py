@@ -9,7 +9,7 @@ from torch import nn
 
 from akd.errors import brief
 from akd.networks.classifier import Classifier, probabilities
-from akd.networks.taps import BATCH_NORM, batch_norms
+from akd.networks.taps import BATCH_NORM, batch_norms, never_trained
 from akd.runtime import Rng
 from akd.synthesis.pictures import pictures
 
@@ -75,7 +75,7 @@ def look_at_batch_norms(teacher: Classifier) -> BatchNorms:
         last=names[-1] if names else None,
         constant=sum(_constant(layer) for layer in named.values()),
         broken=tuple(name for name, layer in named.items() if _broken(layer)),
-        never_trained=tuple(name for name, layer in named.items() if _never_trained(layer)),
+        never_trained=tuple(name for name, layer in named.items() if never_trained(layer)),
         forgetful=tuple(
             name for name, layer in teacher.net.named_modules() if isinstance(layer, BATCH_NORM) and layer not in keeping
         ),
@@ -85,10 +85,6 @@ def look_at_batch_norms(teacher: Classifier) -> BatchNorms:
 def _broken(layer: nn.Module) -> bool:
     mean, var = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
     return not bool(mean.isfinite().all() and var.isfinite().all() and (var >= 0).all())
-
-
-def _never_trained(layer: nn.Module) -> bool:
-    return not bool(layer.get_buffer("running_mean").any()) and bool((layer.get_buffer("running_var") == 1).all())
 
 
 def _constant(layer: nn.Module) -> int:

@@ -50,6 +50,11 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
     return [m for m in network.modules() if isinstance(m, BATCH_NORM) and m.running_mean is not None]
 
 
+def never_trained(layer: nn.Module) -> bool:
+    """Whether a layer of `batch_norms` still has the statistics that it was made with: mean 0 and variance 1."""
+    return not bool(layer.get_buffer("running_mean").any()) and bool((layer.get_buffer("running_var") == 1).all())
+
+
 def inside(network: nn.Module) -> nn.Module:
     """Where feature maps and features are read: the network itself, or the member of an ensemble that stands for it."""
     found = getattr(network, "inside", network)
