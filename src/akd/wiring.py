@@ -95,7 +95,9 @@ def _check_maker(state: State, eyes: Eyes) -> None:
     before = [p.detach().clone() for p in trained]
     turn_of_maker(eyes, busiest(eyes.terms))
     if all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):
-        raise WiringError("a turn of the maker moves none of its weights; its images must carry gradients to them")
+        raise WiringError(
+            "a turn of the maker moves none of its weights; its images must carry gradients to them, and its rate be above zero"
+        )
 
 
 def _check_student(state: State) -> None:

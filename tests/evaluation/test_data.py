@@ -288,6 +288,14 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
     assert not mark.exists()
 
 
+def test_a_cifar_folder_without_its_names_is_told(tmp_path):
+    folder = tmp_path / "cifar-100-python"
+    write_cifar(folder, *cifar100())
+    (folder / "meta").unlink()
+    for source in (tmp_path, folder):
+        refused(source, card(100, (3, 32, 32)), "lacks meta", "fetch the folder anew")
+
+
 def test_a_small_pickle_gets_no_large_memory(tmp_path):
     test, meta = cifar100()
     write_cifar(tmp_path, test, meta)
@@ -382,7 +390,8 @@ def test_colour_is_never_guessed(tmp_path):
 
 def test_image_folders_that_are_not_one(tmp_path):
     write_folder(tmp_path / "set" / "test", random_images(), [0, 1, 2] * 2, ANIMALS)
-    refused(tmp_path / "set", card(1 + 1), "CLASS")
+    refused(tmp_path / "set", card(1 + 1), "CLASS", str(tmp_path / "set" / "test"))
+    refused(tmp_path, card(1 + 1), "CLASS", "name the folder")
     refused(tmp_path / "set" / "test", card(4), "3 classes", "cat, dog, owl", "the model 4")
     refused(tmp_path / "set" / "test" / "cat", card(), "known form")
     numbers = [str(i) for i in range(11)]

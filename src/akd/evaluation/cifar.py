@@ -28,6 +28,8 @@ def cifar_folder(path: Path, card: ModelCard) -> tuple[Path, Path] | None:
         for folder in (path, path / name):
             if (folder / test).is_file() and (folder / meta).is_file():
                 return folder / test, folder / meta
+            if folder.name == name and (folder / test).is_file():
+                raise DataError(f"{folder} lacks {meta}, which names the classes; fetch the folder anew")
     return None
 
 

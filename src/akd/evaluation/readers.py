@@ -30,6 +30,7 @@ Labels = tuple[Integers, Names]
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 GREY, COLOUR = ("1", "L", "LA"), ("P", "RGB", "RGBA", "CMYK", "YCbCr")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+TEST_SPLITS = ("test", "val", "valid", "validation")
 PARQUET_IMAGES, PARQUET_LABELS = ("img", "image"), ("fine_label", "label", "labels", "coarse_label")
 NPZ_IMAGES, NPZ_LABELS = ("images", "x", "data", "x_test", "test_images"), ("labels", "y", "y_test", "test_labels")
 
@@ -138,7 +139,9 @@ def read_image_folder(root: Path, card: ModelCard) -> Raw:
         if file.suffix.lower() in SUFFIXES and file.name[0] != "."
     ]
     if not files:
-        raise DataError(f"{root} has no images as CLASS/*.png in it; name the folder that the class folders lie in")
+        splits = [root / name for name in TEST_SPLITS if name in classes]
+        remedy = f"is it {splits[0]} you mean?" if splits else "name the folder that the class folders lie in"
+        raise DataError(f"{root} has no images as CLASS/*.png in it; {remedy}")
     numbers = all(name.isdecimal() for name in classes) and sorted(classes, key=int) != list(classes)
     if numbers and set(classes) != set(card.label_names or ()):
         raise DataError(
