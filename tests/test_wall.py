@@ -124,6 +124,18 @@ def test_the_wall_sees_what_native_code_holds_open(name, tmp_path):
         os.close(handle)
 
 
+def test_what_lies_in_the_run_folder_and_is_not_the_run_s_is_told(tmp_path):
+    (tmp_path / "images").mkdir()
+    own, others = [tmp_path / "checkpoint.pt", tmp_path / "images" / "step-0000050.png"], [tmp_path / "train.npz"]
+    others += [tmp_path / "images" / "cat.png"]
+    with standing(Wall(tmp_path)) as wall:
+        wall.teacher_is_loaded()
+        for file in own + others:
+            file.write_bytes(b"x"), file.read_bytes()
+    record = wall.record()["opened"]
+    assert record["run"] == sorted(map(os.path.realpath, own)) and record["other"] == sorted(map(os.path.realpath, others))
+
+
 CHEATS = {
     "an embedded data set": "from sklearn.datasets import load_digits; load_digits()",
     "shared memory": "open('/dev/shm/akd-test', 'w').close(); open('/dev/shm/akd-test').read()",

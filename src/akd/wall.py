@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", 
 CODE = (".py", ".pyc", ".so", ".dll", ".dylib")
 BESIDE_CODE = (".pyi", ".cu", ".h", ".toml", ".typed")
 METADATA = ("PKG-INFO", "METADATA", "RECORD", "entry_points.txt", "top_level.txt", "direct_url.json")
+OF_A_RUN = re.compile(
+    r"(config\.yaml|environment\.json|metrics\.jsonl|data_free\.json|diverged\.json|checkpoint\.pt|result\.json|README\.md|\.lock"
+    r"|(student|last-good)/(model\.safetensors|config\.json)|(images|snapshots)/step-\d+\.\w+)$"
+    r"|([^/]+/)?\.[^/]+\.akd-half-written"
+)  # another file there was put there by somebody else
 NO_TEACHER = (
     ".png",
     ".jpg",
@@ -98,7 +104,7 @@ class Wall:
         for kind in ("teacher", "before"):
             if held and path in self.opened[kind]:
                 return kind
-        if path.startswith(self.run_folder):
+        if path.startswith(self.run_folder) and OF_A_RUN.match(path, len(self.run_folder)):
             return "run"
         if path.endswith(CODE) or ".so." in path or _beside_code(Path(path)):
             return "code"
