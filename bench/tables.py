@@ -15,7 +15,7 @@ from typing import Any
 
 from record import recorded as rows
 
-from akd.bench import table
+from akd.bench import BASELINE, table
 from akd.tables import reached
 from akd.tables import spread as with_deviation
 
@@ -144,13 +144,23 @@ def compared(name: str, words: str) -> str:
         told = f" Constants other than the method's own: {told}." if told else ""
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
         text += (
-            f"\n{words}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
+            f"\n{words}{margin(lines)}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
         )
         text += (
             f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; times on a machine with "
         )
         text += f"other work; {conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
+
+
+def margin(lines: list[Row]) -> str:
+    """By how much, seed by seed, the method that is least ahead of an untrained generator is; '' where there is none of it."""
+    baseline, *others = table(sorted(lines, key=lambda line: line["variant"] != BASELINE))
+    if baseline["variant"] != BASELINE:
+        return ""
+    least = min((row for row in others if row["more"] is not None), key=lambda row: row["more"])
+    points = with_deviation(least["more"], least["more_deviation"], "+.2f")
+    return f" Least ahead of the untrained generator: {least['variant']}, {points} points."
 
 
 def ceilings() -> str:
