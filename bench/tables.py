@@ -143,10 +143,9 @@ def compared(name: str, words: str) -> str:
         told = "; ".join(f"{name}: " + ", ".join(f"{k} {v}" for k, v in knob.items()) for name, knob in knobs.items())
         told = f" Constants other than the method's own: {told}." if told else ""
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
+        text += f"\n{words}{margin(lines)}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, "
         text += (
-            f"\n{words}{margin(lines)}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, mean ± deviation over "
-        )
-        text += (
+            "mean ± deviation over "
             f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; times on a machine with "
         )
         text += f"other work; {conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -112,6 +113,16 @@ def test_dotted_assignments_reach_into_short_forms():
 def test_bad_assignments_are_refused(bad):
     with pytest.raises(ConfigError):
         set_dotted({"seed": 3}, bad)
+
+
+def test_numpy_s_numbers_are_numbers():
+    told = {"teacher": {"source": "t"}, "budget": "10%", "steps": np.int64(3), "seed": np.int32(4)}
+    run = from_dict({**told, "method": {"name": "akd", "student_lr": np.float32(0.5)}})
+    assert (type(run.steps), run.steps, run.seed, run.method.student_lr) == (int, 3, 4, 0.5)
+
+
+def test_the_difference_in_a_list_is_that_of_its_items():
+    assert difference({"m": [{"s": 1}, {"s": 2}]}, {"m": [{"s": 1}, {"s": 3}, 4]}) == ["m.1.s: 2 -> 3", "m.2: None -> 4"]
 
 
 def test_the_difference_names_every_leaf():

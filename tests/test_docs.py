@@ -82,7 +82,9 @@ def test_the_commands_of_a_page_run_in_its_order(page, quickstart_folder, tmp_pa
     monkeypatch.chdir(tmp_path)
     shutil.copytree(quickstart_folder, tmp_path / "runs" / "quickstart")
     torch.manual_seed(0)
-    torch.save(zoo.build("resnet20", 10, (3, 32, 32)).state_dict(), tmp_path / "teacher.pth")
+    net = zoo.build("resnet20", 10, (3, 32, 32))
+    net(torch.rand(8, 3, 32, 32))  # BatchNorm statistics that were never trained are refused
+    torch.save(net.state_dict(), tmp_path / "teacher.pth")
     images = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
     np.savez(tmp_path / "test.npz", images=images, labels=np.arange(20) % 10)
     for command in commands(page):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from akd.runfolder import RunFolder
 from akd.runner import execute
 from akd.runtime import Runtime
 from akd.state import State
+from akd.synthesis.pictures import pictures
 from akd.wiring import WiringError, check_wiring
 from tests.conftest import tiny_classifier
 from tests.test_contract import fresh_state
@@ -244,9 +246,12 @@ def test_a_refused_import_leaves_its_record(teacher_folder, tmp_path):
 def test_a_student_that_learnt_nothing_is_told(tmp_path):
     told = {"source": "in memory"}, "digitsnet", {"name": "dfad", "batch_size": 16, "student_lr": 0.0}
     run = from_dict({**dict(zip(("teacher", "student", "method"), told, strict=True)), "steps": 60, "threads": 1})
-    constant = tiny_classifier(seed=3)
-    result = execute(run, tmp_path / "run", teacher=constant).result
+    teacher = tiny_classifier()
+    with torch.no_grad():  # as it is, it names one class for every picture
+        list(teacher.net.modules())[-1].bias -= teacher(pictures(512, teacher.card)).median(0).values
+    result = execute(run, tmp_path / "run", teacher=teacher).result
     assert "naming one class everywhere" in result["warning"]
+    assert "the teacher names one class" in execute(run, tmp_path / "other", teacher=tiny_classifier()).result["warning"]
 
 
 def test_batch_norm_that_was_never_trained_is_refused_where_its_statistics_are_asked_for(tmp_path):
@@ -278,6 +283,46 @@ def test_a_run_goes_on_with_the_threads_it_began_with(teacher_folder, tmp_path):
         assert set(seen) == {1} and folder.environment()["threads"] == 1 and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_a_kill_left_half_written_in_the_run_folder_is_cleared_away(teacher_folder, tmp_path):
+    distill(str(teacher_folder), tmp_path / "run")
+    stage = tmp_path / "run" / ".x.akd-half-written"  # as dream and export make them there
+    stage.mkdir()
+    (stage / "set.parquet").write_bytes(b"half")
+    distill(str(teacher_folder), tmp_path / "run")
+    assert not stage.exists()
+
+
+def test_a_snapshot_that_was_due_when_the_run_was_stopped_is_made_by_the_next_report(teacher_folder, tmp_path):
+    run = from_dict({"teacher": {"source": str(teacher_folder)}, "student": "digitsnet", "method": FAST, "steps": 510})
+
+    def stop(report):
+        if report.step == 100:
+            raise KeyboardInterrupt
+        Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()  # past step 51, a tenth of the way
+
+    with pytest.raises(Stopped):
+        execute(run, tmp_path / "run", watch=stop)
+    with pytest.raises(KeyboardInterrupt):
+        execute(run, tmp_path / "run", watch=stop)
+    assert list(RunFolder(tmp_path / "run").snapshots()) == [100]
+
+
+def test_somebody_at_work_is_known(teacher_folder, tmp_path):
+    folder, seen = RunFolder(tmp_path / "run"), []
+    assert not folder.at_work()
+    akd.distill(str(teacher_folder), student="digitsnet", steps=50, threads=1, method=FAST, out=folder.path,
+                watch=lambda report: seen.append(folder.at_work()))  # fmt: skip
+    assert seen == [True] and not folder.at_work()
+
+
+def test_a_factory_that_reaches_for_a_data_set_is_told_what_is_wrong_with_that(tmp_path):
+    (tmp_path / "reaching.py").write_text("import akd.evaluation\n\ndef make():\n    pass\n")
+    done = subprocess.run(
+        command("reaching:make", tmp_path / "run", "--steps", "9"), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.strip().endswith("evaluate afterwards")
 
 
 def test_a_difference_is_told_in_a_readable_line(teacher_folder, tmp_path):

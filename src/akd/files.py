@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,10 @@ def remove_half_written(*folders: Path) -> None:
     """Remove what a kill left to one side in these folders."""
     for folder in folders:
         for stale in folder.glob(f".*{HALF_WRITTEN}"):
-            stale.unlink(missing_ok=True)
+            if stale.is_dir():
+                shutil.rmtree(stale)
+            else:
+                stale.unlink(missing_ok=True)
 
 
 def hardly_begun(folder: Path) -> bool:
@@ -76,6 +80,8 @@ def hardly_begun(folder: Path) -> bool:
 
 def lacking(run: Path, what: str) -> str:
     """That the run in the folder `run` has not come so far as to have `what`, and what to do about it."""
+    if (run / "diverged.json").exists():
+        return f"the run in {run} went wrong and has no {what}; its last good student is in {run / 'last-good'}"
     with_config = shlex.join(["akd", "distill", "--config", str(run / "config.yaml"), "--out", str(run)])
     command = with_config if (run / "config.yaml").exists() else "the akd distill command that began it"
     return f"the run in {run} has no {what} yet; if it was stopped, go on with it: {command}"

@@ -29,10 +29,10 @@ Watch = Callable[[Report], None]
 class Notebook:
     """The run in `state`, kept in `folder`: a checkpoint every `every` seconds, pictures and snapshots at even shares."""
 
-    def __init__(self, folder: RunFolder, state: State, wall: Wall, every: float, watch: Watch, progress: float):
+    def __init__(self, folder: RunFolder, state: State, wall: Wall, every: float, watch: Watch):
         self.folder, self.state, self.wall, self.every, self.watch = folder, state, wall, every, watch
         self.group = state.runtime.group
-        self.saved_at, self.seen = time.monotonic(), progress
+        self.saved_at, self.seen = time.monotonic(), folder.last_report().get("progress", 0.0)
         self.saved = state.step
         self.healthy, self.good, self.good_step = True, _kept(folder) or _copy(state.result), state.step
         self.earlier = folder.earlier_records()

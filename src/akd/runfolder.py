@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from akd.networks.models import packed
 from akd.runtime import Runtime, cpu_capabilities
 from akd.strict import difference
 
+MOST = 4  # differences that one line tells
 MAGIC = b"akd-checkpoint-1 "
 
 
@@ -70,13 +72,22 @@ class RunFolder:
     def threads(self) -> int | None:
         """How many threads computed the run: sums on others are rounded otherwise. None where nothing tells."""
         count = self.environment().get("threads")
-        return count if isinstance(count, int) else None
+        return count if type(count) is int and count > 0 else None
 
     def earlier_records(self) -> list[dict[str, Any]]:
         """What the processes that worked on this run before opened."""
         record = json_object(self.path / "data_free.json")
         earlier = record.pop("earlier_processes", [])
         return [*earlier, record] if record else []
+
+    def at_work(self) -> bool:
+        """Whether a process is at work on the run now."""
+        with contextlib.suppress(OSError), open(self.path / ".lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
 
     @contextlib.contextmanager
     def claimed(self, run: Run, must_resume: bool = False) -> Iterator[bool]:
@@ -126,7 +137,7 @@ class RunFolder:
             raise ConfigError(f"{config} cannot be read ({shortened(error)}); choose another --out") from error
         if changed := difference(old, new):
             raise ConfigError(
-                f"{self.path} holds a run of another config ({'; '.join(changed)}); "
+                f"{self.path} holds a run of another config ({'; '.join(changed[:MOST])}{' …' * (len(changed) > MOST)}); "
                 "choose another --out, or give the same options to go on"
             )
 
@@ -224,7 +235,7 @@ def environment(runtime: Runtime) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()}",
-        "command": " ".join(sys.argv),
+        "command": shlex.join(["akd" if Path(sys.argv[0]).name in ("akd", "__main__.py") else sys.argv[0], *sys.argv[1:]]),
         "cwd": os.getcwd(),
     }
 

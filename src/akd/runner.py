@@ -129,7 +129,7 @@ def execute(
             folder.rewind(state.step)
         budget = Budget(run.steps, run.time)
         with same_shapes():
-            _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch, budget.progress(state)), asked)
+            _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch), asked)
         outcome = _hand_over(run, folder, state)
         if outcome.result["warning"]:
             say(outcome.result["warning"])
@@ -223,6 +223,8 @@ def _warnings(run: Run, state: State, probed: Probed, record: dict[str, Any]) ->
             f"the student did worse than before on the probe when the run ended (agreement was up to "
             f"{state.best_agreement:.1f} %); try a lower student_lr, or measure it before you use it"
         )
+    elif probed.chance == 100:
+        yield "the teacher names one class for every picture of the probe, which so tells nothing; measure the student"
     elif probed.agreement <= probed.chance:
         yield (
             f"the student agrees with the teacher on {probed.agreement:.1f} % of the probe, and naming one class everywhere "

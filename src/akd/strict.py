@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -69,6 +70,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if kind in (int, float) and isinstance(value, numbers.Real) and not isinstance(value, (bool, int, float)):
+        value = int(value) if isinstance(value, numbers.Integral) else float(value)  # numpy's
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         if kind is float and value != value:
             raise ConfigError(f"{where}={value!r} is not a number; write {where}=0.5")
@@ -84,11 +87,13 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     raise ConfigError(f"{where}={value!r} must be {what}; write {where}={example}")
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
+def difference(old: Mapping[Any, Any], new: Mapping[Any, Any], where: str = "") -> list[str]:
     """'key: old -> new' for every leaf in which two configs differ."""
     lines = []
     for key in [*old, *(key for key in new if key not in old)]:
         a, b = old.get(key), new.get(key)
+        if isinstance(a, list) and isinstance(b, list):
+            a, b = dict(enumerate(a)), dict(enumerate(b))
         if isinstance(a, dict) and isinstance(b, dict):
             lines += difference(a, b, f"{where}{key}.")
         elif a != b:

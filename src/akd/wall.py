@@ -119,7 +119,8 @@ class Wall:
             self.note_file(path, held=True)
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready: files by kind (code and system files counted), what was started, connected to, loaded.
+        """JSON-ready: files by kind (code and system files counted), what was started, connected to, loaded; of what
+        was written what is still there.
 
         `data_free` is false where anything but the teacher, code and the system was reached for, and null where a module
         that reads data sets was in the process before (as in a notebook): then the record cannot tell.
@@ -133,7 +134,7 @@ class Wall:
         return {
             "data_free": None if clean and (self.loaded_before or self.opened["before"]) else clean,
             "opened": {**named, **counted},
-            "written": sorted(path for path in self.written if not path.startswith(self.run_folder)),
+            "written": sorted(path for path in self.written if not path.startswith(self.run_folder) and os.path.exists(path)),
             "started": {phase: sorted(programs) for phase, programs in self.started.items()},
             "network": {phase: sorted(addresses) for phase, addresses in self.network.items()},
             "data_modules_loaded_before": self.loaded_before,

@@ -154,6 +154,12 @@ def test_parquet_forms(tmp_path, form, raw, image, label):
     assert found.label_names is None
 
 
+def test_the_hub_s_own_layout(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", [encode(p) for p in random_images()], label=[0, 1, 2] * 2)
+    assert load_test_set(str(tmp_path), card()).labels.tolist() == [0, 1, 2] * 2
+
+
 def test_a_folder_means_its_test_split_alone(tmp_path):
     pictures = [encode(pixels) for pixels in random_images()]
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"never to be opened")
@@ -450,7 +456,7 @@ def test_unfit_npz(tmp_path):
 def test_an_npz_runs_nothing(tmp_path):
     mark = tmp_path / "was run"
     hostile = np.array([Runs(os.system, f"touch '{mark}'")], object)
-    refused(write_npz(tmp_path / "a.npz", images=hostile, labels=np.array([0])), card(), "cannot be read")
+    refused(write_npz(tmp_path / "a.npz", images=hostile, labels=np.array([0])), card(), "never loaded")
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Runs(os.system, f"touch '{mark}'")))
     refused(tmp_path / "b.npz", card(), "cannot be read")
     assert not mark.exists()

@@ -126,6 +126,20 @@ def test_methods_that_need_what_is_not_there_say_so():
     assert misfits(plain, look_at_batch_norms(plain))["dafl"] == "needs a last linear layer"
 
 
+def test_a_teacher_without_batch_norm_is_advised_the_default_without_its_term(monkeypatch):
+    monkeypatch.setattr(cost, "PATIENCE", 0.0)
+    monkeypatch.setattr(cost, "MEASURED", 0.0)
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.GroupNorm(2, 16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 4)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Classifier(nn.Sequential(*layers), ModelCard("own", 4, (0.3,), (0.4,), (1, 8, 8))).freeze()
+        for p in model.parameters():
+            nn.init.normal_(p, std=0.5)
+    found = inspect_teacher(model, "cpu")
+    assert found.advice and (found.advice.method, found.advice.knobs) == (Default.name, {"bn": 0.0})
+    assert found.methods[Default.name] == "needs BatchNorm" and found.cost and not found.refusals
+
+
 @pytest.mark.slow
 def test_looking_changes_nothing_and_says_what_a_step_costs():
     model = tiny_classifier().train()

@@ -202,6 +202,17 @@ def test_a_student_is_smaller_than_its_teacher(budget, told):
         design_student(teacher("digitsnet", 10), budget)
 
 
+@pytest.mark.parametrize("name", ["digitsnet", "lenet5", "wrn16-1"])
+@pytest.mark.parametrize("budget", ["99.5%", "99.99%"])
+def test_no_candidate_is_larger_than_the_teacher_however_near_the_budget_is(name, budget):
+    model = teacher(name, 10)
+    try:
+        found = design_student(model, budget).candidates
+    except ConfigError:
+        found = ()
+    assert all(candidate.params < sum(p.numel() for p in model.parameters()) for candidate in found)
+
+
 def test_a_teacher_as_small_as_any_student_is_told_so():
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2, bias=False))
     with pytest.raises(ConfigError, match="but 2: it is small already"):

@@ -188,6 +188,15 @@ def test_what_a_wrong_config_tells_is_to_be_corrected_there(folder: Path, change
     assert f"{folder / 'config.json'}: correct it there" in words and "None" not in words
 
 
+def test_what_a_config_does_not_tell_is_not_to_be_corrected_there(folder: Path) -> None:
+    rewrite(folder, mean=...)
+    assert "give --mean" in refused(folder) and "correct it" not in refused(folder)
+    rewrite(folder, architecture="somebody.else:net")
+    assert "give --arch somebody.else:net" in refused(folder) and "correct it" not in refused(folder)
+    rewrite(folder, architecture="digitsnett")
+    assert "did you mean 'digitsnet'" in refused(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

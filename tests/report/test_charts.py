@@ -37,6 +37,7 @@ def test_an_axis_holds_its_values_between_round_ticks(values, log):
 def test_where_a_value_lies():
     assert [axis("x", [0, 10]).at(v) for v in (0, 5, 10)] == [0, 0.5, 1]
     log = axis("x", [1, 100], log=True)
+    assert short_number(2.5e16) == "2e16" and short_number(7e10) == "70G"
     assert log.log and log.at(10) == pytest.approx(0.5) and [short_number(t) for t in log.ticks] == ["1", "10", "100"]
     assert not axis("x", [1, 10], log=True).log and not axis("x", [0, 100], log=True).log
 

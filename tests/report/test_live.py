@@ -58,7 +58,8 @@ def test_what_looks_wrong_is_told():
     assert "unhealthy" in standing(lost)["warnings"][0] and "! unhealthy" in text_of(lost)
     assert "student: not a number" in standing(running(line(1, student=None)))["warnings"][0]
     assert "nothing written for 10 min" in standing(running(line(1), quiet=600.0))["warnings"][0]
-    assert "went wrong" in standing(running(line(1), status="diverged"))["warnings"][0]
+    wrong = running(line(1), status="diverged", diverged={"step": 50, "reason": "it went astray"})
+    assert "went wrong and ended: it went astray" in standing(wrong)["warnings"][0]
     done = partial(running, line(1), status="finished", quiet=1e9)
     assert standing(done(result={"warning": None}))["warnings"] == []
     assert standing(done(result={"warning": "it did worse"}))["warnings"] == ["it did worse"]

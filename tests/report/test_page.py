@@ -132,8 +132,28 @@ def test_no_text_of_a_users_becomes_markup(gathered, text):
     assert text.strip() in "".join(page.text)
 
 
-def test_findings_tell_what_is_wrong_first(gathered):
+def unwarned(gathered):
+    """The run as if it had been long enough to learn something."""
     (run,) = gathered["runs"]
+    return {**run, "result": {**run["result"], "warning": None}}
+
+
+def test_a_run_that_went_wrong_is_no_success(gathered):
+    (run,) = gathered["runs"]
+    wrong = {
+        **run,
+        "status": "diverged",
+        "result": {},
+        "diverged": {"step": 50, "reason": "the loss was no number"},
+        "measured": None,
+    }
+    text = " ".join("".join(Page(render({**gathered, "runs": [wrong]})).text).split())
+    assert "The run went wrong at step" in text and "handed nothing over" in text and "The loss was no number." in text
+    assert "distilled in" not in text and "Agreement on the probe" not in text
+
+
+def test_findings_tell_what_is_wrong_first(gathered):
+    run = unwarned(gathered)
     levels = ["bad", "warn", "note", "good"]
     found = findings(run)
     assert [levels.index(one.level) for one in found] == sorted(levels.index(one.level) for one in found)
@@ -154,7 +174,7 @@ def test_findings_tell_what_is_wrong_first(gathered):
     ],
 )
 def test_a_student_that_knows_too_little_is_told_before_all_that_is_good(gathered, agreements, title):
-    (run,) = gathered["runs"]
+    run = unwarned(gathered)
     metrics = [{**run["metrics"][-1], "probe_agreement": agreement} for agreement in agreements]
     found = findings({**run, "metrics": metrics, "measured": None})
     titles = [one.title for one in found]

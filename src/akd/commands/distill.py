@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
     from akd.config import parse_time, to_dict, to_yaml
+    from akd.networks.zoo import is_foreign
     from akd.recipes import described
     from akd.runner import execute
 
@@ -77,11 +78,12 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
         )
     result = {"out": str(outcome.folder), **outcome.result}
     if not options.json:
+        by = f" --arch {result['architecture']}" if is_foreign(result["architecture"]) else ""  # which allows that it is run
         out.print(
             f"{result['architecture']}: {result['params']:,} parameters, {100 * result['ratio']:.2f} % of the teacher\n"
             f"{result['steps']:,} steps in {result['seconds']:.0f} s\n"
             f"agreement with the teacher on the synthetic probe: {result['probe_agreement']:.1f} %\n"
-            f"measure it: akd evaluate {outcome.folder} --data PATH",
+            f"measure it: akd evaluate {outcome.folder} --data PATH{by}",
             markup=False,
         )
     return result

@@ -65,8 +65,8 @@ def call(options: argparse.Namespace) -> dict[str, Any]:
                 for name, network in networks.items()
             }
     absent = sum(value is None for value in result["per_class"].values())
-    if test_set.doubt:
-        log.print(f"{test_set.name}: {test_set.doubt}", markup=False)
+    if result["doubt"]:
+        log.print(f"{test_set.name}: {result['doubt']}", markup=False)
     if absent:
         log.print(f"the test set has no image of {absent} of the {len(result['per_class'])} classes: is it the right one?")
     if not options.json:

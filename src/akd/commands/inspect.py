@@ -60,7 +60,12 @@ def distill_command(options: argparse.Namespace, found: Inspection) -> str | Non
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             parts.append(f"--{'labels' if name == 'label_names' else name.replace('_', '-')} {shlex.quote(text)}")
     advice = found.advice
-    parts += [f"--method {advice.method} --budget {advice.budget} --steps {advice.steps}", "--out runs/first"]
+    knobs = [f"--set method.{name}={value:g}" for name, value in advice.knobs.items()]
+    parts += [
+        " ".join([f"--method {advice.method}", *knobs]),
+        f"--budget {advice.budget} --steps {advice.steps}",
+        "--out runs/first",
+    ]
     return wrapped(parts)
 
 
@@ -132,13 +137,14 @@ def advised(found: Inspection) -> Iterator[Row]:
         yield "", "", f"not {', '.join(name for name, why in found.methods.items() if why == reason)}: {reason}"
     if (advice := found.advice) and not found.refusals:
         student = f"{advice.student.architecture} {advice.student.width}, {advice.student.params:,} parameters"
-        yield "", "begin with", f"--method {advice.method}: {advice.method_why}"
+        knobs = "".join(f" --set method.{name}={value:g}" for name, value in advice.knobs.items())
+        yield "", "begin with", f"--method {advice.method}{knobs}: {advice.method_why}"
         yield "", "", f"--budget {advice.budget}: {student}; {advice.budget_why}"
         yield "", "", f"--steps {advice.steps}: {advice.steps_why}; or say --time"
         if cost := found.cost:
             seconds = cost.seconds_per_step
             yield "", "will take", f"{duration(seconds * advice.steps)} at {seconds:.2g} s a student step; {measured(found)}"
-            more = f" with {cost.batch} images at a time, so more" if cost.batch < cost.method_batch else ""
+            more = f", scaled up from {cost.batch} images" if cost.batch < cost.method_batch else ""
             yield "", "memory", f"about {cost.peak_bytes / 1e9:.1f} GB at the peak{more}"
 
 

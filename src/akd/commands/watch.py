@@ -26,16 +26,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def call(options: argparse.Namespace) -> dict[str, Any]:
-    from akd.report.live import frame, standing
+    from akd.files import hardly_begun
+    from akd.report.live import QUIET, frame, standing
     from akd.report.record import read_run
+    from akd.runfolder import RunFolder
 
+    folder = RunFolder(options.run)
+    while not options.once and folder.at_work() and hardly_begun(options.run):
+        time.sleep(EVERY)
     run = read_run(options.run)
     if options.once:
         if not options.json:
             out.print(frame(run), soft_wrap=False)
         return standing(run)
     with Live(frame(run), console=out, auto_refresh=False) if not options.json else nullcontext() as live:
-        while run["status"] == "unfinished":
+        while run["status"] == "unfinished" and ((run["quiet"] or 0.0) < QUIET or folder.at_work()):
             time.sleep(EVERY)
             run = read_run(options.run)
             if live:

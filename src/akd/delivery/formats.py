@@ -150,6 +150,9 @@ def _tell(file: Path, graph: Graph) -> None:
 
     model = onnx.load(str(file))
     onnx.helper.set_model_props(model, graph.facts())
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            size.dim_param = size.dim_param and "batch"  # the one that is not fixed; its exporter calls it s34 or so
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 

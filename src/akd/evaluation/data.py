@@ -76,6 +76,8 @@ def _read(source: str, card: ModelCard) -> tuple[Raw, str]:
             return read_npz(path, card), name
         if suffix == ".parquet" or any(path.glob("*.parquet")):
             return read_parquet(path, card), name
+        if any((path / "data").glob("*.parquet")):  # as the hub lays it out
+            return read_parquet(path / "data", card), name
         if path.is_dir() and any(child.is_dir() for child in path.iterdir()):
             return read_image_folder(path, card), name
     raise DataError(f"{name} is no test set of a known form; name {FORMS}")

@@ -29,7 +29,7 @@ class Evaluation:
     """A model's results, ready for JSON: accuracies, `ece` and `agreement` in percent, `nll` and `mean_kl` in nats.
 
     `latency_ms` is for one image on the CPU. None: `top5` of fewer than six classes, a class without images, and what
-    compares with a teacher where none was given.
+    compares with a teacher where none was given. doubt: as in `TestSet`.
     """
 
     n: int
@@ -44,6 +44,7 @@ class Evaluation:
     agreement: float | None = None
     mean_kl: float | None = None
     teacher_top1: float | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Answers:
     teacher: Tensor | None
     labels: Tensor
     names: tuple[str, ...]
+    doubt: str = ""
 
 
 def evaluate(
@@ -90,7 +92,7 @@ def ask(
     theirs = None
     if teacher is not None:
         theirs = _logits(teacher, test_set.images, batch_size, device, lambda done: look(half + half * done))
-    return Answers(logits, theirs, test_set.labels, tuple(distinct(names)))
+    return Answers(logits, theirs, test_set.labels, tuple(distinct(names)), test_set.doubt)
 
 
 def judge(model: Classifier, answers: Answers) -> Evaluation:
@@ -113,6 +115,7 @@ def judge(model: Classifier, answers: Answers) -> Evaluation:
         agreement=None if theirs is None else percent(theirs.argmax(1) == logits.argmax(1)),
         mean_kl=None if theirs is None else kl(logits, theirs).item(),
         teacher_top1=None if theirs is None else percent(theirs.argmax(1) == labels),
+        doubt=answers.doubt,
     )
 
 

@@ -59,6 +59,8 @@ def refusing(where: str) -> Iterator[None]:
             f"{where} cannot be read (it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image); fetch it anew"
         ) from error
     except Exception as error:
+        if "allow_pickle" in str(error):
+            raise DataError(f"{where} holds Python objects, which are never loaded; save it as plain arrays") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(f"{where} cannot be read ({reason}); it may be truncated or damaged: fetch it anew") from error
 

@@ -66,12 +66,15 @@ def inspect_teacher(teacher: Classifier, device: str = "auto", say: Callable[[st
     if not refusals:
         try:
             say("designing a student")
-            advice = advise(teacher, unfit)
+            advice = advise(teacher, norms, unfit)
             cost = _measured(advice, teacher, runtime, say)
         except ConfigError as error:
             warnings = (*warnings, f"no student of half its size or less can be designed ({error}); name one with --student")
         except WiringError as error:
-            refusals = (str(error),)
+            dead = f"{norms.constant} of {norms.channels} BatchNorm channels are dead: " if norms.mostly_dead else ""
+            refusals = (f"{dead}{error}",)
+    if refusals:
+        unfit = {name: reason or "the teacher cannot be distilled" for name, reason in unfit.items()}
     return Inspection(
         card=teacher.card,
         params=parameters(teacher),
@@ -92,7 +95,7 @@ def inspect_teacher(teacher: Classifier, device: str = "auto", say: Callable[[st
 def _measured(advice: Advice, teacher: Classifier, runtime: Runtime, say: Callable[[str], None]) -> Cost:
     with Rng(0).here():
         student = build_student(advice.student, teacher.card)
-    return measure_steps(METHODS[advice.method](), teacher, student, runtime, say)
+    return measure_steps(METHODS[advice.method](**advice.knobs), teacher, student, runtime, say)
 
 
 def _refusals(

@@ -35,8 +35,8 @@ class Cost:
     """`seconds_per_step`: of a student step with its share of the maker's turns, over `steps` steps.
 
     Measured with `batch` images: the method's own `method_batch`, or fewer where that would have taken too long or too much
-    memory, and then the seconds are scaled up in proportion. peak_bytes: the most that the process held at `batch` images
-    (on a GPU: that torch held there), with full banks and a checkpoint in the making.
+    memory, and then both are scaled up in proportion. peak_bytes: the most that the process holds (on a GPU: that torch
+    holds there), with full banks and a checkpoint in the making.
     """
 
     seconds_per_step: float
@@ -63,17 +63,21 @@ def measure_steps(
     say(f"trying steps of {method.name} with {batch} images")
     trial = _Trial(plan, teacher, student, runtime, batch)
     took = trial.cycle()
+    each = (_peak(runtime) - held) / batch
     while batch < plan.batch_size:
         larger = min(GROWTH * batch, plan.batch_size)
         too_slow = took * larger / batch > PATIENCE
-        if too_slow or (_peak(runtime) - held) * larger / batch > _free(runtime):
+        if too_slow or each * larger > _free(runtime):
             break
         say(f"trying steps of {method.name} with {larger} images")
+        before = _peak(runtime)
         trial = _Trial(plan, teacher, student, runtime, larger)
-        took, batch = trial.cycle(), larger
+        took = trial.cycle()
+        each, batch = (_peak(runtime) - before) / (larger - batch), larger
     say(f"timing steps of {method.name} with {batch} images")
     seconds, steps = trial.measured()
-    return Cost(seconds / steps * plan.batch_size / batch, _peak(runtime), steps, batch, plan.batch_size)
+    peak = _peak(runtime) + each * (plan.batch_size - batch)
+    return Cost(seconds / steps * plan.batch_size / batch, round(peak), steps, batch, plan.batch_size)
 
 
 class _Trial:

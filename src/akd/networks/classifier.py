@@ -48,7 +48,9 @@ class ModelCard:
         if self.num_classes < 2:
             raise ModelError(f"a classifier has two classes or more, not {self.num_classes}; check --num-classes")
         if self.label_names is not None and len(self.label_names) != self.num_classes:
-            raise ModelError(f"{len(self.label_names)} label names for {self.num_classes} classes; give one for each")
+            raise ModelError(
+                f"{len(self.label_names)} label names for {self.num_classes} classes; give one for each by --labels"
+            )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

@@ -108,7 +108,7 @@ def design_student(teacher: Classifier, budget: str) -> Design:
             cost = _learn(partial(family.cost, kind, card), len(family.growth))
             widths = _fit(cost, family.growth, target)
             nearest.append(int(cost(widths)))
-            if abs(nearest[-1] - exact) <= TOLERANCE * exact:
+            if abs(nearest[-1] - exact) <= TOLERANCE * exact and nearest[-1] < size:
                 found.append(family.candidate(widths, card, own))
     if not found:
         best = min(nearest, key=lambda cost: abs(cost - target))

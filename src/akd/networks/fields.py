@@ -66,9 +66,9 @@ FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "num_classes": ("a positive whole number", _whole),
     "mean": (
         "numbers for pixels in 0..1 (divide those for 0..255 by 255)",
-        lambda value: _numbers(value) and all(m <= 1 for m in value),
+        lambda value: _numbers(value) and _small(value),
     ),
-    "std": ("a list of numbers", _numbers),
+    "std": ("numbers for pixels in 0..1 (divide those for 0..255 by 255)", lambda value: _numbers(value) and _small(value)),
     "input_size": (
         f"channels, height and width, the latter at most {LARGEST}",
         lambda value: _list(value) and len(value) == 3 and all(map(_whole, value)) and max(value) <= LARGEST,
@@ -113,11 +113,12 @@ def agree(told: Fields, config: Fields, source: str) -> None:
 
 @contextmanager
 def correctable(config: Fields, folder: Path) -> Iterator[None]:
-    """Where an error asks for an option that the `config` of `folder` tells already, it names that file instead."""
+    """Where an error asks for options that the `config` of `folder` tells already, all of them, it names that file too."""
     try:
         yield
     except ModelError as error:
-        if any(re.search(rf"{_option(name)}\b", str(error)) for name in config):
+        asked = {name for name in FIELDS if re.search(rf"{_option(name)}\b", str(error))}
+        if asked and asked <= config.keys():
             raise ModelError(f"{error} (told by {folder / 'config.json'}: correct it there)") from error
         raise
 

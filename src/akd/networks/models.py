@@ -78,8 +78,7 @@ def load_model(
     path = _located(source, path)
     config = read_config(path)
     agree(told, config, source)
-    with correctable(config, path):
-        return _from_file(path, told, config, source, finite)
+    return _from_file(path, told, config, source, finite)
 
 
 def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[int] | None = None) -> Classifier:
@@ -107,19 +106,21 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str, finite: bo
     from_timm = "architecture" not in told and "arguments" not in config and not zoo.is_foreign(name)
     names = [name] * (zoo.find(name) is not None or not from_timm) + [f"timm:{name}"] * from_timm
     refusals = []
-    for name in names:
-        try:
-            # Without memory until it is known to fit: no absurd config makes this machine allocate.
-            with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
-                built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
-            net, card = _opened(built, told, source)
-            load_strict(net, state, name)
-            return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
-        except ModelError as error:
-            refusals.append(error)
-    if len(names) == 1 and from_timm:
-        raise ModelError(f"{source}: its config.json names an architecture that is not akd's, and {refusals[0]}")
-    raise refusals[0]
+    with correctable(config, path):
+        for name in names:
+            try:
+                # Without memory until it is known to fit: no absurd config makes this machine allocate.
+                with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
+                    built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
+                net, card = _opened(built, told, source)
+                load_strict(net, state, name)
+                return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
+            except ModelError as error:
+                refusals.append(error)
+        if len(names) == 1 and from_timm:
+            hint = did_you_mean(name, zoo.ARCHITECTURES)
+            raise ModelError(f"{source}: its config.json names an architecture that is not akd's{hint}, and {refusals[0]}")
+        raise refusals[0]
 
 
 def _made(source: str, told: Fields, finite: bool) -> Classifier:
@@ -192,8 +193,6 @@ def _located(source: str, path: Path) -> Path:
     if os.path.exists(path / "student" / "config.json"):
         return path / "student"
     if os.path.exists(path / "config.yaml") or hardly_begun(path):
-        if os.path.exists(path / "diverged.json"):
-            raise ModelError(f"the run in {path} went wrong; its last good student is in {path / 'last-good'}")
         raise ModelError(lacking(path, "student"))
     return path
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from akd.errors import ModelError, brief, did_you_mean, shortened
+from akd.errors import AkdError, ModelError, brief, did_you_mean, shortened
 from akd.networks.lenet import DigitsNet, LeNet5
 from akd.networks.mobilenet import MobileNetV2
 from akd.networks.resnet import ResNet
@@ -152,6 +152,8 @@ def _imported(name: str) -> Factory:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
+    except AkdError:
+        raise
     except (Exception, SystemExit) as error:
         raise ModelError(f"cannot import {module_name} for {name} ({brief(error)}); run where it can be imported") from error
     for part in path.split("."):

@@ -78,6 +78,8 @@ def plot(series: Sequence[Series], x: Axis, y: Axis, title: str, css: str = "") 
 
 def short_number(value: float) -> str:
     """1500 -> '1.5k', 0.000123 -> '0.00012': as little as tells ticks apart."""
+    if abs(value) >= 1e12:
+        return f"{value:.0e}".replace("e+", "e")
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"

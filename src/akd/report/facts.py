@@ -71,7 +71,11 @@ def _settings(runs: list[dict[str, Any]]) -> list[Row]:
     told = ("teacher", "student", "budget", "steps", "time", "seed", "method.name")
     leaves = [dict(_leaves(run["config"])) for run in runs]
     changed = {line.partition(":")[0] for other in runs[1:] for line in difference(runs[0]["config"], other["config"])}
-    keys = [key for key in dict.fromkeys(key for one in leaves for key in one) if key in changed]
+    keys = [
+        key
+        for key in dict.fromkeys(key for one in leaves for key in one)
+        if any(f"{c}.".startswith(f"{key}.") for c in changed)
+    ]
     wanted = [key for key in keys if not key.startswith(told)]
     return [Row(key, [str(one.get(key, NOTHING)) for one in leaves], True, []) for key in wanted]
 
@@ -111,8 +115,10 @@ def _came_out(run: dict[str, Any]) -> Iterator[Fact]:
         yield Fact(group, "Latency of one image here", f"{mine['latency_ms']:.2f} ms{beside}")
     if last:
         yield Fact(group, "Steps made", f"{last['step']:,}", last["step"])
-        yield Fact(group, "Time taken", duration(last["seconds"]), last["seconds"], -1)
+        yield Fact(group, "Time taken", duration(last["seconds"]))
     # All that can be known without data: the run's own frozen probe of formula pictures.
+    if run["status"] == "diverged":  # what its reports tell is not of the student that is left
+        return
     if last.get("probe_agreement") is not None:
         yield Fact(group, "Agreement on the probe", f"{last['probe_agreement']:.1f} %")
     if last.get("probe_kl") is not None:

@@ -94,7 +94,7 @@ def _labels(run: dict[str, Any]) -> Finding | None:
 
 
 def _collapse(run: dict[str, Any]) -> Finding | None:
-    if not (synthetic := run["synthetic"]):
+    if not (synthetic := run["synthetic"]) or not run["metrics"]:  # nothing was sought yet
         return None
     if reasons := synthetic["collapse"]:
         remedy = "A higher method.balance or method.adversary, where the method has them, spreads the images."
@@ -106,7 +106,7 @@ def _collapse(run: dict[str, Any]) -> Finding | None:
 
 def _generator(run: dict[str, Any]) -> Finding | None:
     """Whether images were sought with any profit: formulas come free, so they are the bar."""
-    if not run["synthetic"] or not (mine := depth_mean(run["synthetic"]["looks"]["synthetic"])):
+    if not run["synthetic"] or not run["metrics"] or not (mine := depth_mean(run["synthetic"]["looks"]["synthetic"])):
         return None
     formulas = depth_mean(run["synthetic"]["looks"]["formula pictures"])
     if formulas is None or mine < formulas:
@@ -155,7 +155,7 @@ def _narrow(run: dict[str, Any]) -> Finding | None:
 def _calibration(run: dict[str, Any]) -> Finding | None:
     measured = run["measured"]
     ece = measured["details"]["ece"] if measured else {}
-    if "teacher" not in ece or ece["student"] <= ece["teacher"] + FALSE_CONFIDENCE:
+    if "teacher" not in ece or measured["top1"] < LITTLE or ece["student"] <= ece["teacher"] + FALSE_CONFIDENCE:
         return None
     bins = measured["details"]["calibration"]["student"]
     sure = sum(one["images"] * one["confidence"] for one in bins) / measured["n"]

@@ -165,7 +165,7 @@ def _synthetic(run: dict[str, Any], teacher: Teacher) -> dict[str, Any]:
 def _measured(student: Classifier, teacher: Teacher | None, test: TestSet, device: torch.device, look: Look) -> dict[str, Any]:
     """The evaluation and its details; no pair needs checking, since the run made the one from the other."""
     answers = replace(ask(student, test, device=device, look=look), teacher=teacher.logits if teacher else None)
-    return {"data": test.name, "doubt": test.doubt, **asdict(judge(student, answers)), "details": asdict(details(answers))}
+    return {"data": test.name, **asdict(judge(student, answers)), "details": asdict(details(answers))}
 
 
 def _curve(

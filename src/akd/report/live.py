@@ -50,7 +50,7 @@ def standing(run: dict[str, Any]) -> dict[str, Any]:
 def warnings(run: dict[str, Any]) -> list[str]:
     """What looks wrong, a line each: by the same measure as the run's own watch over its probe."""
     if run["status"] == "diverged":
-        return ["the run went wrong and ended; its last good student is in last-good/"]
+        return [f"the run went wrong and ended: {run['diverged']['reason']}; its last good student is in last-good/"]
     if run["status"] == "finished":
         return [warning] if (warning := run["result"].get("warning")) else []
     if not run["metrics"]:
