@@ -142,9 +142,10 @@ def _student(run: dict[str, Any]) -> Classifier:
 
 
 def _costs(model: Classifier) -> dict[str, Any]:
-    size = model.card.input_size
+    size, told = model.card.input_size, model.card.arguments.get("widths")
+    widths = ["-".join(map(str, told))] if isinstance(told, list) else []
     return {
-        "architecture": model.card.architecture,
+        "architecture": " ".join([model.card.architecture, *widths]),
         "params": measure.parameters(model),
         "macs": measure.macs(model, size),
         "latency_ms": measure.latency(model, size),
