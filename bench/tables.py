@@ -157,6 +157,8 @@ def margin(lines: list[Row]) -> str:
     baseline, *others = table(sorted(lines, key=lambda line: line["variant"] != BASELINE))
     if baseline["variant"] != BASELINE:
         return ""
+    if not baseline["n"]:
+        return " The untrained generator's student collapses, and its run is ended."
     least = min((row for row in others if row["more"] is not None), key=lambda row: row["more"])
     points = with_deviation(least["more"], least["more_deviation"], "+.2f")
     return f" Least ahead of the untrained generator: {least['variant']}, {points} points."
