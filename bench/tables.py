@@ -145,10 +145,9 @@ def compared(name: str, words: str) -> str:
         share = f"{100 * lines[0]['ratio']:.0f} % of a teacher of {teacher} %"
         text += f"\n{words}{margin(lines)}{told} Last state after {lines[0]['steps']:,} student steps, student of {share}, "
         text += (
-            "mean ± deviation over "
-            f"seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; times on a machine with "
+            f"mean ± deviation over seeds {', '.join(map(str, seeds))} (without ±: one seed), {lines[0]['n']:,} test images; "
         )
-        text += f"other work; {conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
+        text += f"times on a machine with other work; {conditions({**lines[-1], 'commit': commits(lines)})}.\n\n"
     return text.rstrip("\n") + "\n" if text else ""
 
 

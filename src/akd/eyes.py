@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -35,18 +33,15 @@ class Eyes:
         self.stages: dict[nn.Module, tuple[str, ...]] = {}
         for network, needs in ((state.teacher, self.of_teacher), (state.student, self.of_student)):
             self.stages[network] = tuple(stage_names(network, network.card.input_size)) if "stages" in needs else ()
+            has = {
+                "bn": "bn" in needs and not all(map(never_trained, batch_norms(network))),
+                "stages": self.stages[network],
+                "layers": layer_names(network),
+                "feature": last_linear(network),
+            }
             for need, words in READS.items():
-                if need in needs and not self._has(network, need):
+                if need in needs and not has[need]:
                     raise ConfigError(f"this run reads {words}, and {network.card.architecture} has none; {REMEDY[need]}")
-
-    def _has(self, network: nn.Module, need: str) -> bool:
-        looks: dict[str, Callable[[], object]] = {
-            "bn": lambda: not all(map(never_trained, batch_norms(network))),
-            "stages": lambda: self.stages[network],
-            "layers": lambda: layer_names(network),
-            "feature": lambda: last_linear(network),
-        }
-        return bool(looks[need]())
 
     def see(self, network: nn.Module, images: Tensor, needs: frozenset[str]) -> Sight:
         with tapped(network, needs, self.stages.get(network, ())) as look, self.state.runtime.autocast():

@@ -99,7 +99,7 @@ def execute(
         memory_told(),
         joined(device) as group,
         _claimed(folder, run, resume, group) as interrupted,
-        threads(folder.threads() if interrupted else run.threads),
+        threads(folder.threads() if interrupted else None),
         standing(Wall(out)) as wall,
         interrupts() as asked,
     ):

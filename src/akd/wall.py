@@ -127,12 +127,9 @@ class Wall:
         """
         self._note_native()
         loaded = sorted(name for name in DATA_MODULES if name in sys.modules and name not in self.loaded_before)
-        reached = (self.opened["other"], self.network["other"], self.started["other"], self.refused, loaded)
-        clean = not any(reached)
         counted = {f"{kind}_files": len(self.opened[kind]) for kind in ("code", "system")}
         named = {kind: sorted(self.opened[kind]) for kind in ("teacher", "run", "before", "other")}
-        return {
-            "data_free": None if clean and (self.loaded_before or self.opened["before"]) else clean,
+        found = {
             "opened": {**named, **counted},
             "written": sorted(path for path in self.written if not path.startswith(self.run_folder) and os.path.exists(path)),
             "started": {phase: sorted(programs) for phase, programs in self.started.items()},
@@ -141,6 +138,8 @@ class Wall:
             "data_modules_loaded_while_distilling": loaded,
             "refused": sorted(self.refused),
         }
+        clean = not reached(found)
+        return {"data_free": None if clean and (self.loaded_before or self.opened["before"]) else clean, **found}
 
 
 def together(now: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> dict[str, Any]:

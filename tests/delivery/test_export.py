@@ -37,7 +37,7 @@ def answers(file, images):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     session = onnxruntime.InferenceSession(str(file))
     (given_name,), (said,) = ([x.name for x in side] for side in (session.get_inputs(), session.get_outputs()))
-    assert given_name == "images" and session.get_inputs()[0].shape[0] == "batch"
+    assert given_name == "images" and session.get_inputs()[0].shape == ["batch", *images.shape[1:]]
     return torch.from_numpy(session.run([said], {"images": images.numpy()})[0]), session.get_modelmeta().custom_metadata_map
 
 

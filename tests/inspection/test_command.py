@@ -70,7 +70,7 @@ def test_a_long_command_keeps_to_80_columns_and_can_be_copied():
     numbers = ["--mean", "0.50707516,0.48654887,0.44091784", "--std", "0.26733429,0.25643846,0.27615047"]
     argv = ["inspect", f"{source}.pth", "--arch", "resnet34", "--num-classes", "100", *numbers]
     options = build_parser().parse_strictly(argv)
-    advice = SimpleNamespace(method="akd", knobs={"bn": 0.0}, budget="10%", steps=100_000)
+    advice = SimpleNamespace(method_options="--method akd --set method.bn=0", budget="10%", steps=100_000)
     told = distill_command(options, SimpleNamespace(advice=advice, refusals=()))
     assert max(map(len, told.splitlines())) <= 80
     words = shlex.split(told.replace("\\\n", ""))

@@ -60,9 +60,8 @@ def distill_command(options: argparse.Namespace, found: Inspection) -> str | Non
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             parts.append(f"--{'labels' if name == 'label_names' else name.replace('_', '-')} {shlex.quote(text)}")
     advice = found.advice
-    knobs = [f"--set method.{name}={value:g}" for name, value in advice.knobs.items()]
     parts += [
-        " ".join([f"--method {advice.method}", *knobs]),
+        advice.method_options,
         f"--budget {advice.budget} --steps {advice.steps}",
         "--out runs/first",
     ]
@@ -137,8 +136,7 @@ def advised(found: Inspection) -> Iterator[Row]:
         yield "", "", f"not {', '.join(name for name, why in found.methods.items() if why == reason)}: {reason}"
     if (advice := found.advice) and not found.refusals:
         student = f"{advice.student.architecture} {advice.student.width}, {advice.student.params:,} parameters"
-        knobs = "".join(f" --set method.{name}={value:g}" for name, value in advice.knobs.items())
-        yield "", "begin with", f"--method {advice.method}{knobs}: {advice.method_why}"
+        yield "", "begin with", f"{advice.method_options}: {advice.method_why}"
         yield "", "", f"--budget {advice.budget}: {student}; {advice.budget_why}"
         yield "", "", f"--steps {advice.steps}: {advice.steps_why}; or say --time"
         if cost := found.cost:

@@ -152,7 +152,8 @@ def _tell(file: Path, graph: Graph) -> None:
     onnx.helper.set_model_props(model, graph.facts())
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for size in value.type.tensor_type.shape.dim:
-            size.dim_param = size.dim_param and "batch"  # the one that is not fixed; its exporter calls it s34 or so
+            if size.dim_param:  # the one that is not fixed; its exporter calls it s34 or so
+                size.dim_param = "batch"
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 

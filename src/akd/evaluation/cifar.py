@@ -61,9 +61,7 @@ class _Array:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
-        # Python 2's strings arrive as latin-1 text.
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        self.value = np.frombuffer(raw, dtype.plain()).reshape(shape, order="F" if fortran else "C")
+        self.value = _numbers(dtype, content).reshape(shape, order="F" if fortran else "C")
 
 
 class _Buffered(_Array):
@@ -90,9 +88,14 @@ class _Dtype:
         return np.dtype(self.order + self.code)
 
 
-def _scalar(dtype: _Dtype, content: bytes | str) -> Any:
+def _numbers(dtype: _Dtype, content: bytes | str) -> NDArray[Any]:
+    # Python 2's strings arrive as latin-1 text.
     raw = content.encode("latin1") if isinstance(content, str) else content
-    return np.frombuffer(raw, dtype.plain(), 1)[0].item()
+    return np.frombuffer(raw, dtype.plain())
+
+
+def _scalar(dtype: _Dtype, content: bytes | str) -> Any:
+    return _numbers(dtype, content)[0].item()
 
 
 _NUMPY = {

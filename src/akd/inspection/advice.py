@@ -34,6 +34,11 @@ class Advice:
     steps: int
     steps_why: str
 
+    @property
+    def method_options(self) -> str:
+        """What tells `akd distill` the method."""
+        return " ".join([f"--method {self.method}", *(f"--set method.{name}={value:g}" for name, value in self.knobs.items())])
+
 
 def misfits(teacher: Classifier, norms: BatchNorms) -> dict[str, str]:
     """What a method needs and the teacher has not, by method; '' where it fits."""

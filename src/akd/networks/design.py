@@ -111,7 +111,7 @@ def design_student(teacher: Classifier, budget: str) -> Design:
             if abs(nearest[-1] - exact) <= TOLERANCE * exact and nearest[-1] < size:
                 found.append(family.candidate(widths, card, own))
     if not found:
-        best = min(nearest, key=lambda cost: abs(cost - target))
+        best = min([cost for cost in nearest if cost < size] or nearest, key=lambda cost: abs(cost - target))
         raise ConfigError(
             f"no student with {card.num_classes} classes has {target} {unit or kind}, the "
             f"{'smallest' if target < min(nearest) else 'nearest'} has {best}; "

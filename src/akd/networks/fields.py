@@ -113,12 +113,13 @@ def agree(told: Fields, config: Fields, source: str) -> None:
 
 @contextmanager
 def correctable(config: Fields, folder: Path) -> Iterator[None]:
-    """Where an error asks for options that the `config` of `folder` tells already, all of them, it names that file too."""
+    """Where an error asks for options that the `config` of `folder` tells otherwise, all of them, it names that file too."""
     try:
         yield
     except ModelError as error:
         asked = {name for name in FIELDS if re.search(rf"{_option(name)}\b", str(error))}
-        if asked and asked <= config.keys():
+        as_told = any(f"{_option(name)} {config.get(name)}" in str(error) for name in asked)
+        if asked and asked <= config.keys() and not as_told:
             raise ModelError(f"{error} (told by {folder / 'config.json'}: correct it there)") from error
         raise
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from akd.errors import ModelError, brief, did_you_mean, shortened
+from akd.errors import AkdError, ModelError, brief, did_you_mean, shortened
 from akd.files import hardly_begun, lacking, near, one_line, write_bytes, write_text
 from akd.networks import hub, zoo
 from akd.networks.classifier import Classifier, ModelCard, probabilities
@@ -78,7 +78,8 @@ def load_model(
     path = _located(source, path)
     config = read_config(path)
     agree(told, config, source)
-    return _from_file(path, told, config, source, finite)
+    with correctable(config, path):
+        return _from_file(path, told, config, source, finite)
 
 
 def architecture_only(arch: str, num_classes: int | None, input_size: Sequence[int] | None = None) -> Classifier:
@@ -106,21 +107,20 @@ def _from_file(path: Path, told: Fields, config: Fields, source: str, finite: bo
     from_timm = "architecture" not in told and "arguments" not in config and not zoo.is_foreign(name)
     names = [name] * (zoo.find(name) is not None or not from_timm) + [f"timm:{name}"] * from_timm
     refusals = []
-    with correctable(config, path):
-        for name in names:
-            try:
-                # Without memory until it is known to fit: no absurd config makes this machine allocate.
-                with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
-                    built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
-                net, card = _opened(built, told, source)
-                load_strict(net, state, name)
-                return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
-            except ModelError as error:
-                refusals.append(error)
-        if len(names) == 1 and from_timm:
-            hint = did_you_mean(name, zoo.ARCHITECTURES)
-            raise ModelError(f"{source}: its config.json names an architecture that is not akd's{hint}, and {refusals[0]}")
-        raise refusals[0]
+    for name in names:
+        try:
+            # Without memory until it is known to fit: no absurd config makes this machine allocate.
+            with torch.device("meta") if zoo.find(name) else contextlib.nullcontext():
+                built = zoo.build(name, fields["num_classes"], size, **fields.get("arguments", {}))
+            net, card = _opened(built, told, source)
+            load_strict(net, state, name)
+            return _classifier(net, {**fields, "architecture": name, "input_size": size, **card}, source, finite)
+        except ModelError as error:
+            refusals.append(error)
+    if len(names) == 1 and from_timm:
+        hint = did_you_mean(name, zoo.ARCHITECTURES)
+        raise ModelError(f"{source}: its config.json names an architecture that is not akd's{hint}, and {refusals[0]}")
+    raise refusals[0]
 
 
 def _made(source: str, told: Fields, finite: bool) -> Classifier:
@@ -156,6 +156,8 @@ def _classifier(net: nn.Module, fields: Fields, source: str, finite: bool = True
     try:
         with torch.no_grad():
             logits = model(torch.full((2, *card.input_size), 0.5))
+    except AkdError:
+        raise
     except Exception as error:  # whatever a user's own network does
         raise ModelError(f"{source} takes no images of {shape} ({brief(error)}); give --input-size C,H,W") from error
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -125,7 +125,7 @@ def build(architecture: str, num_classes: int | None, input_size: Size | None = 
     taken = {name: value for name, value in offered.items() if value is not None and _takes(factory, name)}
     try:
         net = factory(**{**taken, **arguments})
-    except ModelError:
+    except AkdError:
         raise
     except Exception as error:
         told = f" with {shortened(arguments)}" if arguments else ""

@@ -9,7 +9,6 @@ from typing import Any
 
 from akd.report.findings import depth_mean
 from akd.report.record import source_of
-from akd.strict import difference
 
 NOTHING = "–"
 VERDICTS = {True: "nothing but the teacher was read", None: "the record cannot tell", False: "files that want a look"}
@@ -70,13 +69,8 @@ def _settings(runs: list[dict[str, Any]]) -> list[Row]:
     """The leaves of the configs that are not told above and differ between runs."""
     told = ("teacher", "student", "budget", "steps", "time", "seed", "method.name")
     leaves = [dict(_leaves(run["config"])) for run in runs]
-    changed = {line.partition(":")[0] for other in runs[1:] for line in difference(runs[0]["config"], other["config"])}
-    keys = [
-        key
-        for key in dict.fromkeys(key for one in leaves for key in one)
-        if any(f"{c}.".startswith(f"{key}.") for c in changed)
-    ]
-    wanted = [key for key in keys if not key.startswith(told)]
+    keys = [key for key in dict.fromkeys(key for one in leaves for key in one) if not key.startswith(told)]
+    wanted = [key for key in keys if any(one.get(key) != leaves[0].get(key) for one in leaves)]
     return [Row(key, [str(one.get(key, NOTHING)) for one in leaves], True, []) for key in wanted]
 
 
@@ -91,7 +85,7 @@ def _leaves(values: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any]
 def _went_in(run: dict[str, Any]) -> Iterator[Fact]:
     config, teacher = run["config"], run["teacher"]
     named = source_of(config)
-    yield Fact("Went in", "Teacher", f"{teacher['architecture']} ({named})" if teacher else named)
+    yield Fact("Went in", "Teacher", f"{teacher['named']} ({named})" if teacher else named)
     yield Fact("Went in", "Method", str(config["method"].get("name", "akd")))
     if ideas := config.get("ideas"):
         yield Fact("Went in", "Ideas", ", ".join(map(str, ideas)))
@@ -106,7 +100,7 @@ def _came_out(run: dict[str, Any]) -> Iterator[Fact]:
     yield Fact(group, "Status", run["status"])
     if run["student"]:
         mine, teacher = run["student"], run["teacher"]
-        yield Fact(group, "Student", mine["architecture"])
+        yield Fact(group, "Student", mine["named"])
         against = teacher["params"] if teacher else result.get("teacher_params")
         yield Fact(group, "Parameters", f"{mine['params']:,}{_of(mine['params'], against)}", mine["params"], -1)
         of = _of(mine["macs"], teacher and teacher["macs"])

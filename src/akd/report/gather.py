@@ -145,7 +145,8 @@ def _costs(model: Classifier) -> dict[str, Any]:
     size, told = model.card.input_size, model.card.arguments.get("widths")
     widths = ["-".join(map(str, told))] if isinstance(told, list) else []
     return {
-        "architecture": " ".join([model.card.architecture, *widths]),
+        "architecture": model.card.architecture,
+        "named": " ".join([model.card.architecture, *widths]),
         "params": measure.parameters(model),
         "macs": measure.macs(model, size),
         "latency_ms": measure.latency(model, size),
