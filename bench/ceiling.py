@@ -31,7 +31,7 @@ from akd.objectives.terms import at
 from akd.options import Parser, run_of
 from akd.runfolder import RunFolder, environment
 from akd.runner import make_student
-from akd.runtime import Rng, Runtime, make_runtime, set_threads
+from akd.runtime import Rng, Runtime, make_runtime, same_shapes, set_threads
 from akd.state import student_optimiser
 from akd.teachers import load_teacher
 
@@ -120,7 +120,8 @@ def main() -> None:
         with folder.claimed(run):  # by no other options than it began with
             folder.write_config(run)
             training.go_on()
-            training.whole(images, labels)
+            with same_shapes():
+                training.whole(images, labels)
         save_model(student, folder / "student")
         found = evaluate(student, test, teacher)
         kept = {key: getattr(found, key) for key in ("top1", "top5", "agreement", "n", "params")}

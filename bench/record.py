@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def commit() -> str:
-    """The commit at work, "-dirty" where the tree is another; the results themselves do not count."""
-    said = subprocess.run(["git", "describe", "--always"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    status = ["git", "status", "--porcelain", "--", ".", ":(exclude)results"]
-    changed = subprocess.run(status, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    return f"{said}{'-dirty' * bool(changed)}" if said else "unknown"
+    """The commit at work, "-dirty" where the tree is another (results do not count); of a bare copy, what AKD_COMMIT says."""
+    said = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--", ".", ":(exclude)results")
+    return f"{said}{'-dirty' * bool(changed)}" if said else os.environ.get("AKD_COMMIT", "unknown")
+
+
+def _git(*words: str) -> str:
+    """What git says of this tree; nothing where there is no git, or no repository."""
+    with suppress(OSError):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return ""
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

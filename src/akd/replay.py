@@ -81,16 +81,20 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 @contextmanager
 def _waits_told() -> Iterator[list[warnings.WarningMessage]]:
-    """Warnings of the operations that the host waited for."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            yield told
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
-        told[:] = [one for one in told if "synchronizing CUDA operation" in str(one.message)]
+    """Warnings of the operations that the host waited for; others are passed on."""
+    before, waits = torch.cuda.get_sync_debug_mode(), list[warnings.WarningMessage]()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")  # which warns that it is a prototype
+        try:
+            yield waits
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    for one in told:
+        if "synchronizing CUDA operation" in str(one.message):
+            waits.append(one)
+        elif "debug mode is a prototype" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 @contextmanager

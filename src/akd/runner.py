@@ -102,6 +102,7 @@ def execute(
         threads(folder.threads() if interrupted else None),
         standing(Wall(out)) as wall,
         interrupts() as asked,
+        same_shapes(),  # from the first convolution on: what cuDNN chose for one it does not choose again
     ):
         teacher = load_teacher(run) if teacher is None else copy.deepcopy(teacher).freeze()
         wall.teacher_is_loaded()
@@ -128,8 +129,7 @@ def execute(
         if group.first:
             folder.rewind(state.step)
         budget = Budget(run.steps, run.time)
-        with same_shapes():
-            _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch), asked)
+        _distil(state, budget, Notebook(folder, state, wall, checkpoint_every, watch), asked)
         outcome = _hand_over(run, folder, state)
         if outcome.result["warning"]:
             say(outcome.result["warning"])
