@@ -69,7 +69,7 @@ class Eyes:
 
     def replay(self, count: int) -> Tensor | None:
         bank = self.state.bank
-        return bank.draw(count)[0] if bank is not None and len(bank) else None
+        return bank.draw(count).images if bank is not None and len(bank) else None
 
     def weigh(self, batch: Batch, teacher: Sight, student: Sight, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         modules = {**dict(self.state.modules.items()), **dict(self.state.critics.items())}

@@ -45,7 +45,7 @@ def gallery(state: State) -> Tensor:
     card = state.student.card
     wanted, size = max(LEAST, FOR_EACH * card.num_classes), state.plan.batch_size
     with state.rng.apart(state.step), _kept(state.maker), state.runtime.autocast():
-        drawn = [state.plan.maker.draw(state.maker, size).images for _ in range(-(-wanted // size))]
+        drawn = [state.plan.maker.draw(state.maker, state.draw_pictures, size).images for _ in range(-(-wanted // size))]
         said = torch.cat([state.folded(images).argmax(1) for images in drawn]).cpu()
     images, plan = torch.cat(drawn).float().cpu(), layout(card.num_classes)
     sheet = torch.ones(len(plan.classes), plan.each, *card.input_size)

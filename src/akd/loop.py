@@ -22,13 +22,16 @@ from torch import Tensor
 from akd.errors import Diverged
 from akd.eyes import Eyes
 from akd.networks.taps import Sight
+from akd.objectives.logits import most_like
 from akd.objectives.terms import Progress, at
 from akd.probe import look_at_probe, trouble
 from akd.state import State, all_finite, floats_of
+from akd.synthesis.bank import Bank
 from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
+RENEW_EVERY = 4  # turns of the maker
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,11 @@ def next_batch(state: State) -> Batch:
     replayed = round((1 - plan.fresh) * (plan.batch_size - drawn)) if state.bank is not None else 0
     fresh = plan.batch_size - drawn - replayed
     with state.runtime.autocast():
-        parts = [plan.maker.draw(state.maker, fresh)] if fresh else []
+        parts = [plan.maker.draw(state.maker, state.draw_pictures, fresh)] if fresh else []
     if state.bank is not None and replayed:
-        parts.append(Batch(*state.bank.draw(replayed)))
-    if state.pictures is not None and drawn:
-        parts.append(Batch(*state.pictures.draw(drawn)))
+        parts.append(state.bank.draw(replayed))
+    if drawn:
+        parts.append(state.draw_pictures(drawn))
     return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
 
@@ -135,15 +138,24 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     def judge(batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         return judge_images(eyes, batch, progress)
 
+    if state.pictures is not None and state.step % (RENEW_EVERY * plan.student_steps) == 0:
+        renew(state, state.pictures)
     with state.runtime.autocast():
-        made = plan.maker.turn(state.maker, state.maker_optimiser, judge, plan.batch_size, progress, eyes.repeat)
+        made = plan.maker.turn(
+            state.maker, state.maker_optimiser, judge, state.draw_pictures, plan.batch_size, progress, eyes.repeat
+        )
     if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
-    if state.pictures is not None:
-        more = pictures(plan.batch_size, state.student.card, state.runtime.device)
-        state.pictures.add(more, torch.zeros(len(more), dtype=torch.int64, device=more.device))
     state.left = plan.student_steps if made.ready else 0
     state.note({f"image/{name}": value for name, value in made.terms.items()})
+
+
+@torch.no_grad()
+def renew(state: State, kept: Bank) -> None:
+    """A batch of new pictures from formulas, each with the class that the teacher finds it most like."""
+    more = pictures(state.plan.batch_size, state.student.card, state.runtime.device)
+    with state.runtime.autocast():
+        kept.add(more, most_like(state.folded(more).float()))
 
 
 def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:

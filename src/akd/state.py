@@ -16,6 +16,7 @@ from akd.networks.folded import folded
 from akd.objectives.terms import at
 from akd.runtime import Rng, Runtime
 from akd.synthesis.bank import Bank, eight_bit
+from akd.synthesis.maker import Batch
 from akd.synthesis.pictures import pictures
 
 PROBE_IMAGES = 256
@@ -78,7 +79,8 @@ class State:
         self.average = copy.deepcopy(self.student).requires_grad_(False) if plan.average else None
         # As they lie in the networks, once: nothing puts other storage under them while a run goes.
         self._averaged = floats_of(self.average), floats_of(self.student)
-        self.pictures = Bank(PICTURES, student.card.input_size).to(runtime.device) if plan.pictures else None
+        needed = plan.pictures or plan.maker.restyles
+        self.pictures = Bank(PICTURES, student.card.input_size).to(runtime.device) if needed else None
         self.bank = Bank(plan.bank, student.card.input_size).to(runtime.device) if plan.bank else None
         self.trained = [*self.student.parameters(), *self.modules.parameters()]
         self.student_optimiser = student_optimiser(plan.optimiser, self.trained)
@@ -115,6 +117,11 @@ class State:
         if self._said is None:
             self._said = self.teacher(self.probe.float() / 255).float()
         return self._said
+
+    def draw_pictures(self, count: int) -> Batch:
+        """Pictures from formulas, each with the class that it is most like."""
+        assert self.pictures is not None
+        return self.pictures.draw(count)
 
     def _parts(self) -> dict[str, Any]:
         parts = {

@@ -102,3 +102,16 @@ def test_gradients_reach_both_networks_and_are_right(loss):
     assert torch.autograd.gradcheck(loss, (s, t))
     grads = torch.autograd.grad(loss(s, t), (s, t))
     assert all(bool(g.abs().sum() > 0) for g in grads)
+
+
+def test_the_class_an_image_is_most_like_is_not_the_class_that_all_images_are_like():
+    logits = torch.randn(60, 7, dtype=torch.float64)
+    said = L.most_like(logits)
+    by_hand = [
+        max(range(7), key=lambda k: (row[k] - row.mean() - centred[k].mean()) / centred[k].std())
+        for centred in [(logits - logits.mean(1, keepdim=True)).T]
+        for row in logits
+    ]
+    assert said.tolist() == by_hand
+    assert torch.equal(L.most_like(logits + 50 * torch.randn(1, 7) + 50 * torch.randn(60, 1)), said)
+    assert set(said.tolist()) == set(range(7))

@@ -47,7 +47,8 @@ def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
         maker = plan.maker.build(card)
         maker.load_state_dict(saved["parts"]["maker"])
         maker = runtime.place(maker)
-    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, count).images).cpu(), steps)
+        kept = _loaded(saved, "pictures", card).to(runtime.device)
+    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, kept.draw, count).images).cpu(), steps)
 
 
 @contextmanager
@@ -61,12 +62,18 @@ def _checkpoint(run: Path) -> Iterator[dict[str, Any]]:
 
 def _bank(saved: dict[str, Any], card: ModelCard) -> tuple[Tensor, int | None]:
     """The images uint8 [N, C, H, W] that a checkpoint's bank holds, oldest first, of how many; none of None without a bank."""
-    if "bank" not in saved["parts"]:
-        return torch.zeros((0, *card.input_size), dtype=torch.uint8), None
-    bank = Bank(len(saved["parts"]["bank"]["images"]), card.input_size)
-    bank.load_state_dict(saved["parts"]["bank"])
+    bank = _loaded(saved, "bank", card)
     oldest = bank.written % bank.capacity if bank.written > bank.capacity else 0
-    return bank.images[: len(bank)].roll(-oldest, 0), bank.written
+    return bank.images[: len(bank)].roll(-oldest, 0), bank.written if "bank" in saved["parts"] else None
+
+
+def _loaded(saved: dict[str, Any], name: str, card: ModelCard) -> Bank:
+    """What a checkpoint holds by this name; empty where it holds nothing."""
+    held = saved["parts"].get(name)
+    bank = Bank(len(held["images"]) if held else 1, card.input_size)
+    if held:
+        bank.load_state_dict(held)
+    return bank
 
 
 def images_of(source: Path | None, card: ModelCard, count: int, seed: int = 0) -> tuple[Tensor, str]:

@@ -14,10 +14,11 @@ from akd.synthesis.online import Online
 
 @dataclass(frozen=True, kw_only=True)
 class Default(Method):
-    """Formula pictures, and a class-conditioned generator kept close to the teacher's BatchNorm statistics.
+    """Formula pictures, and a generator that restyles them toward the teacher's BatchNorm statistics.
 
-    The generator seeks disagreement (L1), less and less of it as the run goes on; its images are kept in a bank; the student
-    imitates softened answers on shifted images, half of them mixed (CutMix); the result is its average over the last tenth.
+    Each picture is asked to become the class that it is most like, and to be disputed between teacher and student (L1), less
+    and less so as the run goes on. What is made is kept in a bank; the student imitates softened answers on shifted images,
+    half of them mixed (CutMix); the result is its average over the last tenth.
     """
 
     name: ClassVar[str] = "akd"
@@ -30,7 +31,7 @@ class Default(Method):
     generator_lr: float = 2e-3
     temperature: Schedule = 4.0
     bn: Schedule = 50.0
-    one_hot: Schedule = 0.5
+    one_hot: Schedule = 2.0
     balance: Schedule = 5.0
     adversary: float = 8.0
     pictures: float = 0.4
@@ -46,7 +47,7 @@ class Default(Method):
                 first=20,
                 latent=64 if side < 16 else 256,
                 width=min(128, 8 * side),
-                asked=True,
+                restyles=True,
                 betas=(0.5, 0.999),
             ),
             image={

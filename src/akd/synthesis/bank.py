@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from akd.synthesis.maker import Batch
+
 MOST_BYTES = 512 << 20
 
 
@@ -49,12 +51,12 @@ class Bank(nn.Module):
         self.labels[slots] = labels
         self.written += len(images)
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """`count` images [count, C, H, W] in 0..1 with labels [count]; none twice where few are held."""
+    def draw(self, count: int) -> Batch:
+        """`count` images with their labels; none twice where few are held."""
         held = len(self)
         if count * 8 > held:
             rounds = [torch.randperm(held, device=self.images.device) for _ in range(-(-count // held))]
             pick = torch.cat(rounds)[:count]
         else:  # so many that a draw hardly meets one twice, and a permutation of all would cost more
             pick = torch.randint(held, (count,), device=self.images.device)
-        return self.images[pick].float() / 255, self.labels[pick]
+        return Batch(self.images[pick].float() / 255, self.labels[pick])

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.replay import Repeat
 from akd.synthesis.bank import MOST_BYTES
-from akd.synthesis.maker import Batch, Judge, Made
+from akd.synthesis.maker import Batch, Draw, Judge, Made
 from akd.synthesis.rounds import Rounds, RoundsState
 
 
@@ -60,14 +60,21 @@ class Exchange(Rounds):
         return ExchangeState(self.images, card, self.latent, self.maps)
 
     def turn(
-        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+        self,
+        module: nn.Module,
+        optimiser: Optimizer | None,
+        judge: Judge,
+        pictures: Draw,
+        count: int,
+        progress: float,
+        repeat: Repeat,
     ) -> Made:
         assert isinstance(module, ExchangeState)
-        made = super().turn(module, optimiser, judge, count, progress, repeat)
+        made = super().turn(module, optimiser, judge, pictures, count, progress, repeat)
         if made.keep:
             module.keep_maps()
         return made
 
-    def draw(self, module: nn.Module, count: int) -> Batch:
+    def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
         assert isinstance(module, ExchangeState)
         return module.exchanged(count, self.share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress
 from akd.replay import Repeat
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Judge, Made, descend, forget
+from akd.synthesis.maker import Batch, Draw, Judge, Made, descend, forget
 from akd.synthesis.pictures import colours
 
 
@@ -40,6 +41,8 @@ class Invert:
     lr: float = 0.05
     chunk: int = 25
 
+    restyles: ClassVar[bool] = False
+
     @property
     def passes(self) -> int:
         return self.iterations
@@ -51,7 +54,14 @@ class Invert:
         return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9), fused=True)
 
     def turn(
-        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+        self,
+        module: nn.Module,
+        optimiser: Optimizer | None,
+        judge: Judge,
+        pictures: Draw,
+        count: int,
+        progress: float,
+        repeat: Repeat,
     ) -> Made:
         assert isinstance(module, InvertState) and optimiser is not None
         if module.done == 0:
@@ -74,6 +84,6 @@ class Invert:
             return Made(None, terms, ready=False)
         return Made(module.finish(), terms)
 
-    def draw(self, module: nn.Module, count: int) -> Batch:
+    def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
         assert isinstance(module, InvertState)
         return module.draw(count)

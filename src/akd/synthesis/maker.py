@@ -49,6 +49,9 @@ def forget(optimiser: Optimizer, parameters: Iterable[Tensor]) -> None:
 Judge = Callable[[Batch, Progress], tuple[Tensor, dict[str, Tensor]]]
 """How good a batch is: the weighted image loss [] (to be minimised) and its terms, as teacher and student see it now."""
 
+Draw = Callable[[int], Batch]
+"""So many pictures from formulas, each with the class that it is most like."""
+
 
 @dataclass
 class Made:
@@ -64,6 +67,10 @@ class Maker(Protocol):
     """A frozen record of how images come to be. All that changes lives in the module that `build` returns."""
 
     @property
+    def restyles(self) -> bool:
+        """Whether it starts from pictures, and calls `pictures` for them."""
+
+    @property
     def passes(self) -> int:
         """Forward and backward passes through the teacher that a new image costs."""
 
@@ -74,10 +81,17 @@ class Maker(Protocol):
         """What trains the module across turns; None where each turn starts its own."""
 
     def turn(
-        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+        self,
+        module: nn.Module,
+        optimiser: Optimizer | None,
+        judge: Judge,
+        pictures: Draw,
+        count: int,
+        progress: float,
+        repeat: Repeat,
     ) -> Made:
         """Seek images that `judge` rates low: one turn of the adversarial game, `count` images a batch. Each of its steps is
-        the same function of the progress and goes through `repeat(step, progress)`, which may replay it."""
+        the same function of its inputs and goes through `repeat(step, *inputs)`, which may replay it."""
 
-    def draw(self, module: nn.Module, count: int) -> Batch:
+    def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
         """`count` fresh images for the student, without gradients."""

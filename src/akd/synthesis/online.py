@@ -11,18 +11,16 @@ from torch.optim import Optimizer
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress, Schedule, at
 from akd.replay import Repeat
-from akd.synthesis.generators import ConditionalGenerator, Generator
-from akd.synthesis.maker import Batch, Judge, Made, descend
+from akd.synthesis.generators import Generator, Restyler
+from akd.synthesis.maker import Batch, Draw, Judge, Made, descend
 
 
 class OnlineState(nn.Module):
-    """The generators, and how many classes they can be asked for (0: they are not asked). Each makes its part of a batch."""
+    """The generators, each of which makes its part of a batch."""
 
-    def __init__(self, generators: list[Generator] | list[ConditionalGenerator], num_classes: int):
+    def __init__(self, generators: list[Generator] | list[Restyler]):
         super().__init__()
         self.generators = nn.ModuleList(generators)
-        self.latent = generators[0].latent
-        self.num_classes = num_classes
         self.turns = 0
 
     def get_extra_state(self) -> int:
@@ -31,19 +29,17 @@ class OnlineState(nn.Module):
     def set_extra_state(self, state: int) -> None:
         self.turns = state
 
-    def forward(self, count: int) -> Batch:
-        device = next(self.parameters()).device
-        z = torch.randn(count, self.latent, device=device)
-        labels = torch.randint(max(1, self.num_classes), (count,), device=device)
-        parts = zip(z.tensor_split(len(self.generators)), labels.tensor_split(len(self.generators)), strict=True)
-        asked = [(z, labels) if self.num_classes else (z,) for z, labels in parts]
-        images = [generator(*given) for generator, given in zip(self.generators, asked, strict=True) if len(given[0])]
-        return Batch(torch.cat(images), labels)
+    def forward(self, *given: Tensor) -> Tensor:
+        """What is given [B, ...], noise or pictures and their classes, made into images [B, C, H, W]."""
+        parts = zip(*(value.tensor_split(len(self.generators)) for value in given), strict=True)
+        made = [generator(*part) for generator, part in zip(self.generators, parts, strict=True) if len(part[0])]
+        return torch.cat(made)
 
 
 @dataclass(frozen=True)
 class Online:
-    """`steps` generator steps a turn with Adam at `lr`; `asked`: the generator is told which class to draw; `count` of them.
+    """`steps` steps a turn of `count` generators with Adam at `lr`. restyles: they are given pictures and asked for the class
+    that each is most like, in place of noise.
 
     The student waits for `first` turns, so that it never learns from an untrained generator; no steps at all leave it so.
     """
@@ -53,7 +49,7 @@ class Online:
     lr: Schedule = 1e-3
     latent: int = 256
     width: int = 128
-    asked: bool = False
+    restyles: bool = False
     count: int = 1
     clip: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -64,10 +60,9 @@ class Online:
 
     def build(self, card: ModelCard) -> OnlineState:
         size, each = card.input_size, range(self.count)
-        if self.asked:
-            conditional = [ConditionalGenerator(size, card.num_classes, self.latent, self.width) for _ in each]
-            return OnlineState(conditional, card.num_classes)
-        return OnlineState([Generator(size, self.latent, self.width) for _ in each], 0)
+        if self.restyles:
+            return OnlineState([Restyler(size, card.num_classes, self.latent, self.width) for _ in each])
+        return OnlineState([Generator(size, self.latent, self.width) for _ in each])
 
     def optimiser(self, module: nn.Module) -> Optimizer | None:
         if not self.steps:
@@ -75,15 +70,22 @@ class Online:
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas, fused=True)
 
     def turn(
-        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+        self,
+        module: nn.Module,
+        optimiser: Optimizer | None,
+        judge: Judge,
+        pictures: Draw,
+        count: int,
+        progress: float,
+        repeat: Repeat,
     ) -> Made:
         assert isinstance(module, OnlineState)
         if optimiser is None:
             return Made(None, {})
 
-        def step(progress: Progress) -> tuple[Batch, dict[str, Tensor]]:
+        def step(progress: Progress, *start: Tensor) -> tuple[Batch, dict[str, Tensor]]:
             optimiser.param_groups[0]["lr"] = at(self.lr, progress)
-            batch = module(count)
+            batch = self._made(module, count, *start)
             loss, terms = judge(batch, progress)
             descend(loss, optimiser, self.clip)
             return batch, terms
@@ -92,13 +94,26 @@ class Online:
         terms: dict[str, Tensor] = {}
         batch = None
         for _ in range(self.steps):
-            batch, terms = repeat(step, progress)
+            batch, terms = repeat(step, progress, *self._start(pictures, count))
         module.turns += 1
         if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
             return Made(None, terms, ready=False)
         return Made(Batch(batch.images.detach(), batch.labels), terms)
 
     @torch.no_grad()
-    def draw(self, module: nn.Module, count: int) -> Batch:
-        batch: Batch = module.train()(count)
-        return batch
+    def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
+        return self._made(module.train(), count, *self._start(pictures, count))
+
+    def _start(self, pictures: Draw, count: int) -> tuple[Tensor, ...]:
+        """Pictures and their classes, where they are restyled: drawn outside of the step, since their number grows."""
+        if not self.restyles:
+            return ()
+        batch = pictures(count)
+        return batch.images, batch.labels
+
+    def _made(self, module: nn.Module, count: int, *start: Tensor) -> Batch:
+        if start:
+            return Batch(module(*start), start[1])
+        device = next(module.parameters()).device
+        noise = torch.randn(count, self.latent, device=device)
+        return Batch(module(noise), torch.zeros(count, dtype=torch.int64, device=device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from akd.objectives.terms import Progress
 from akd.replay import Repeat
 from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
-from akd.synthesis.maker import Batch, Judge, Made, descend, forget
+from akd.synthesis.maker import Batch, Draw, Judge, Made, descend, forget
 
 
 class RoundsState(BestBatch):
@@ -95,6 +96,8 @@ class Rounds:
     names: Tensor | None = None
     chunk: int = 10
 
+    restyles: ClassVar[bool] = False
+
     @property
     def passes(self) -> int:
         return self.steps
@@ -109,7 +112,14 @@ class Rounds:
         return torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
 
     def turn(
-        self, module: nn.Module, optimiser: Optimizer | None, judge: Judge, count: int, progress: float, repeat: Repeat
+        self,
+        module: nn.Module,
+        optimiser: Optimizer | None,
+        judge: Judge,
+        pictures: Draw,
+        count: int,
+        progress: float,
+        repeat: Repeat,
     ) -> Made:
         assert isinstance(module, RoundsState) and optimiser is not None
         if module.done == 0:
@@ -134,6 +144,6 @@ class Rounds:
         keep = module.finish()
         return Made(keep, terms, ready=module.rounds >= self.first)
 
-    def draw(self, module: nn.Module, count: int) -> Batch:
+    def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
         assert isinstance(module, RoundsState)
         return module.draw(count)
