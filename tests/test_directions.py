@@ -19,7 +19,7 @@ from akd.objectives import features
 from akd.objectives.terms import Around, Seen, points
 from akd.replay import called
 from akd.synthesis.exchange import ExchangeState
-from akd.synthesis.maker import Batch
+from akd.synthesis.maker import Batch, Given
 from akd.synthesis.pictures import pictures
 from akd.synthesis.rounds import Rounds
 from tests.conftest import tiny_classifier
@@ -287,9 +287,10 @@ def rounds_of(maker, count, seed=0):
         told.append((loss.item(), batch.images.detach().clone()))
         return loss, {}
 
+    given = Given(judge, no_pictures, 8, 0.0, called)
     for _ in range(count):
         told.clear()
-        while (made := maker.turn(module, optimiser, judge, no_pictures, 8, 0.0, called)).keep is None:
+        while (made := maker.turn(module, optimiser, given)).keep is None:
             pass
         yield module, made, list(told)
 

@@ -27,7 +27,7 @@ from akd.objectives.terms import Progress, at
 from akd.probe import look_at_probe, trouble
 from akd.state import State, all_finite, floats_of
 from akd.synthesis.bank import Bank
-from akd.synthesis.maker import Batch
+from akd.synthesis.maker import Batch, Given
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
@@ -141,9 +141,8 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     if state.pictures is not None and state.step % (RENEW_EVERY * plan.student_steps) == 0:
         renew(state, state.pictures)
     with state.runtime.autocast():
-        made = plan.maker.turn(
-            state.maker, state.maker_optimiser, judge, state.draw_pictures, plan.batch_size, progress, eyes.repeat
-        )
+        given = Given(judge, state.draw_pictures, plan.batch_size, progress, eyes.repeat)
+        made = plan.maker.turn(state.maker, state.maker_optimiser, given)
     if made.keep and state.bank is not None:
         state.bank.add(made.keep.images, made.keep.labels)
     state.left = plan.student_steps if made.ready else 0

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
-from akd.replay import Repeat
 from akd.synthesis.bank import MOST_BYTES
-from akd.synthesis.maker import Batch, Draw, Judge, Made
+from akd.synthesis.maker import Batch, Draw, Given, Made
 from akd.synthesis.rounds import Rounds, RoundsState
 
 
@@ -59,18 +58,9 @@ class Exchange(Rounds):
     def build(self, card: ModelCard) -> ExchangeState:
         return ExchangeState(self.images, card, self.latent, self.maps)
 
-    def turn(
-        self,
-        module: nn.Module,
-        optimiser: Optimizer | None,
-        judge: Judge,
-        pictures: Draw,
-        count: int,
-        progress: float,
-        repeat: Repeat,
-    ) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, given: Given) -> Made:
         assert isinstance(module, ExchangeState)
-        made = super().turn(module, optimiser, judge, pictures, count, progress, repeat)
+        made = super().turn(module, optimiser, given)
         if made.keep:
             module.keep_maps()
         return made

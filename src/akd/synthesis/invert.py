@@ -11,9 +11,8 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress
-from akd.replay import Repeat
 from akd.synthesis.best import BestBatch
-from akd.synthesis.maker import Batch, Draw, Judge, Made, descend, forget
+from akd.synthesis.maker import Batch, Draw, Given, Made, descend, forget
 from akd.synthesis.pictures import colours
 
 
@@ -53,23 +52,14 @@ class Invert:
     def optimiser(self, module: nn.Module) -> Optimizer:
         return torch.optim.Adam(module.parameters(), lr=self.lr, betas=(0.5, 0.9), fused=True)
 
-    def turn(
-        self,
-        module: nn.Module,
-        optimiser: Optimizer | None,
-        judge: Judge,
-        pictures: Draw,
-        count: int,
-        progress: float,
-        repeat: Repeat,
-    ) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, given: Given) -> Made:
         assert isinstance(module, InvertState) and optimiser is not None
         if module.done == 0:
             module.begin()
             forget(optimiser, [module.images])
 
         def step(progress: Progress) -> dict[str, Tensor]:
-            loss, terms = judge(Batch(module.images, module.labels), progress)
+            loss, terms = given.judge(Batch(module.images, module.labels), progress)
             module.keep_if_better(module.images, loss)
             descend(loss, optimiser)
             with torch.no_grad():
@@ -78,7 +68,7 @@ class Invert:
 
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.iterations - module.done)):
-            terms = repeat(step, progress)
+            terms = given.repeat(step, given.progress)
             module.done += 1
         if module.done < self.iterations:
             return Made(None, terms, ready=False)

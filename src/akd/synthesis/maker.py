@@ -53,6 +53,18 @@ Draw = Callable[[int], Batch]
 """So many pictures from formulas, each with the class that it is most like."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a turn has to go by: `count` images a batch, `progress` 0..1 of the run; each step is the same function of its
+    inputs and goes through `repeat(step, *inputs)`, which may replay it."""
+
+    judge: Judge
+    pictures: Draw
+    count: int
+    progress: float
+    repeat: Repeat
+
+
 @dataclass
 class Made:
     """What a turn gave: images to keep in the bank (None: nothing yet), the image terms' last values, and whether the
@@ -80,18 +92,8 @@ class Maker(Protocol):
     def optimiser(self, module: nn.Module) -> Optimizer | None:
         """What trains the module across turns; None where each turn starts its own."""
 
-    def turn(
-        self,
-        module: nn.Module,
-        optimiser: Optimizer | None,
-        judge: Judge,
-        pictures: Draw,
-        count: int,
-        progress: float,
-        repeat: Repeat,
-    ) -> Made:
-        """Seek images that `judge` rates low: one turn of the adversarial game, `count` images a batch. Each of its steps is
-        the same function of its inputs and goes through `repeat(step, *inputs)`, which may replay it."""
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, given: Given) -> Made:
+        """Seek images that the judge rates low: one turn of the adversarial game."""
 
     def draw(self, module: nn.Module, pictures: Draw, count: int) -> Batch:
         """`count` fresh images for the student, without gradients."""

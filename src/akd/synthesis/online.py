@@ -10,9 +10,8 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress, Schedule, at
-from akd.replay import Repeat
 from akd.synthesis.generators import Generator, Restyler
-from akd.synthesis.maker import Batch, Draw, Judge, Made, descend
+from akd.synthesis.maker import Batch, Draw, Given, Made, descend
 
 
 class OnlineState(nn.Module):
@@ -69,24 +68,15 @@ class Online:
             return None
         return torch.optim.Adam(module.parameters(), lr=at(self.lr, 0.0), betas=self.betas, fused=True)
 
-    def turn(
-        self,
-        module: nn.Module,
-        optimiser: Optimizer | None,
-        judge: Judge,
-        pictures: Draw,
-        count: int,
-        progress: float,
-        repeat: Repeat,
-    ) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, given: Given) -> Made:
         assert isinstance(module, OnlineState)
         if optimiser is None:
             return Made(None, {})
 
         def step(progress: Progress, *start: Tensor) -> tuple[Batch, dict[str, Tensor]]:
             optimiser.param_groups[0]["lr"] = at(self.lr, progress)
-            batch = self._made(module, count, *start)
-            loss, terms = judge(batch, progress)
+            batch = self._made(module, given.count, *start)
+            loss, terms = given.judge(batch, progress)
             descend(loss, optimiser, self.clip)
             return batch, terms
 
@@ -94,7 +84,7 @@ class Online:
         terms: dict[str, Tensor] = {}
         batch = None
         for _ in range(self.steps):
-            batch, terms = repeat(step, progress, *self._start(pictures, count))
+            batch, terms = given.repeat(step, given.progress, *self._start(given.pictures, given.count))
         module.turns += 1
         if batch is None or module.turns < self.first:  # what it makes while it warms up is nothing to keep
             return Made(None, terms, ready=False)

@@ -12,10 +12,9 @@ from torch.optim import Optimizer
 
 from akd.networks.classifier import ModelCard
 from akd.objectives.terms import Progress
-from akd.replay import Repeat
 from akd.synthesis.best import BestBatch
 from akd.synthesis.generators import Generator
-from akd.synthesis.maker import Batch, Draw, Judge, Made, descend, forget
+from akd.synthesis.maker import Batch, Draw, Given, Made, descend, forget
 
 
 class RoundsState(BestBatch):
@@ -111,16 +110,7 @@ class Rounds:
         groups = [{"params": body, "lr": self.lr}, {"params": [module.latents], "lr": self.latent_lr}]
         return torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
 
-    def turn(
-        self,
-        module: nn.Module,
-        optimiser: Optimizer | None,
-        judge: Judge,
-        pictures: Draw,
-        count: int,
-        progress: float,
-        repeat: Repeat,
-    ) -> Made:
+    def turn(self, module: nn.Module, optimiser: Optimizer | None, given: Given) -> Made:
         assert isinstance(module, RoundsState) and optimiser is not None
         if module.done == 0:
             module.begin(renew=bool(self.renew and module.rounds and module.rounds % self.renew == 0))
@@ -128,7 +118,7 @@ class Rounds:
 
         def step(progress: Progress) -> dict[str, Tensor]:
             images = module()
-            loss, terms = judge(Batch(images, module.labels), progress)
+            loss, terms = given.judge(Batch(images, module.labels), progress)
             module.keep_if_better(images, loss)
             descend(loss, optimiser)
             return terms
@@ -136,7 +126,7 @@ class Rounds:
         module.generator.train()
         terms: dict[str, Tensor] = {}
         for _ in range(min(self.chunk, self.steps - module.done)):
-            terms = repeat(step, progress)
+            terms = given.repeat(step, given.progress)
             module.done += 1
         if module.done < self.steps:
             return Made(None, terms, ready=False)
