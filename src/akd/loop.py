@@ -17,16 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from akd.errors import Diverged
 from akd.eyes import Eyes
+from akd.networks.classifier import ModelCard
 from akd.networks.taps import Sight
 from akd.objectives.logits import most_like
 from akd.objectives.terms import Progress, at
 from akd.probe import look_at_probe, trouble
+from akd.runtime import Runtime
 from akd.state import State, all_finite, floats_of
-from akd.synthesis.bank import Bank
 from akd.synthesis.maker import Batch, Given
 from akd.synthesis.pictures import pictures
 
@@ -139,7 +140,8 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
         return judge_images(eyes, batch, progress)
 
     if state.pictures is not None and state.step % (RENEW_EVERY * plan.student_steps) == 0:
-        renew(state, state.pictures)
+        more = pictures_for(state.folded, plan.batch_size, state.student.card, state.runtime)
+        state.pictures.add(more.images, more.labels)
     with state.runtime.autocast():
         given = Given(judge, state.draw_pictures, plan.batch_size, progress, eyes.repeat)
         made = plan.maker.turn(state.maker, state.maker_optimiser, given)
@@ -150,11 +152,12 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
 
 
 @torch.no_grad()
-def renew(state: State, kept: Bank) -> None:
-    """A batch of new pictures from formulas, each with the class that the teacher finds it most like."""
-    more = pictures(state.plan.batch_size, state.student.card, state.runtime.device)
-    with state.runtime.autocast():
-        kept.add(more, most_like(state.folded(more).float()))
+def pictures_for(teacher: nn.Module, count: int, card: ModelCard, runtime: Runtime) -> Batch:
+    """New pictures from formulas, each with the class that the teacher finds it most like."""
+    images = pictures(count, card, runtime.device)
+    with runtime.autocast():
+        said = teacher(images)
+    return Batch(images, most_like(said.float()))
 
 
 def run_loop(state: State, budget: Budget) -> Iterator[Report | None]:

@@ -59,9 +59,10 @@ def dreamt(
     if not 1 <= count <= MOST:
         raise ConfigError(f"--images {count} must be from 1 to {MOST:,}; leave it out for 10,000")
     check_seed(seed)
-    left = left_by(run, teacher.card, runtime)
+    placed = runtime.place(copy.deepcopy(teacher))
+    left = left_by(run, placed, runtime)
     with Rng(seed, runtime.device).here(), torch.no_grad():
-        images, logits, from_bank = _gathered(left, runtime.place(copy.deepcopy(teacher)), count, runtime.device, look)
+        images, logits, from_bank = _gathered(left, placed, count, runtime.device, look)
         if len(images) < count:
             raise AkdError(f"{run} can give {len(images):,} different images and no more; ask for --images {len(images)}")
         pick = evenly(logits.argmax(1), count)

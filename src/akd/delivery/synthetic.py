@@ -14,7 +14,8 @@ from torch import Tensor
 from akd.errors import AkdError, ConfigError
 from akd.files import lacking
 from akd.ideas import plan_of
-from akd.networks.classifier import ModelCard
+from akd.loop import pictures_for
+from akd.networks.classifier import Classifier, ModelCard
 from akd.runfolder import RunFolder
 from akd.runtime import Rng, Runtime
 from akd.synthesis.bank import Bank, eight_bit
@@ -32,9 +33,9 @@ class Left:
     steps: int
 
 
-def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
-    """What the checkpoint of `run` holds, for images as its teacher's `card` tells. AkdError where there is none."""
-    config = RunFolder(run).config()
+def left_by(run: Path, teacher: Classifier, runtime: Runtime) -> Left:
+    """What the checkpoint of `run` holds, whose `teacher` is on the runtime's device. AkdError where there is none."""
+    config, card = RunFolder(run).config(), teacher.card
     plan = plan_of(config.method, config.ideas, card)
     if not (run / "checkpoint.pt").exists() and not (run / "result.json").exists():
         raise ConfigError(lacking(run, "checkpoint"))
@@ -47,8 +48,12 @@ def left_by(run: Path, card: ModelCard, runtime: Runtime) -> Left:
         maker = plan.maker.build(card)
         maker.load_state_dict(saved["parts"]["maker"])
         maker = runtime.place(maker)
-        kept = _loaded(saved, "pictures", card).to(runtime.device)
-    return Left(bank, made, lambda count: eight_bit(plan.maker.draw(maker, kept.draw, count).images).cpu(), steps)
+
+    def draw(count: int) -> Tensor:
+        drawn = plan.maker.draw(maker, lambda n: pictures_for(teacher, n, card, runtime), count)
+        return eight_bit(drawn.images).cpu()
+
+    return Left(bank, made, draw, steps)
 
 
 @contextmanager
@@ -62,18 +67,12 @@ def _checkpoint(run: Path) -> Iterator[dict[str, Any]]:
 
 def _bank(saved: dict[str, Any], card: ModelCard) -> tuple[Tensor, int | None]:
     """The images uint8 [N, C, H, W] that a checkpoint's bank holds, oldest first, of how many; none of None without a bank."""
-    bank = _loaded(saved, "bank", card)
+    if "bank" not in saved["parts"]:
+        return torch.zeros((0, *card.input_size), dtype=torch.uint8), None
+    bank = Bank(len(saved["parts"]["bank"]["images"]), card.input_size)
+    bank.load_state_dict(saved["parts"]["bank"])
     oldest = bank.written % bank.capacity if bank.written > bank.capacity else 0
-    return bank.images[: len(bank)].roll(-oldest, 0), bank.written if "bank" in saved["parts"] else None
-
-
-def _loaded(saved: dict[str, Any], name: str, card: ModelCard) -> Bank:
-    """What a checkpoint holds by this name; empty where it holds nothing."""
-    held = saved["parts"].get(name)
-    bank = Bank(len(held["images"]) if held else 1, card.input_size)
-    if held:
-        bank.load_state_dict(held)
-    return bank
+    return bank.images[: len(bank)].roll(-oldest, 0), bank.written
 
 
 def images_of(source: Path | None, card: ModelCard, count: int, seed: int = 0) -> tuple[Tensor, str]:

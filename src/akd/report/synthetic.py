@@ -74,7 +74,7 @@ def sample_of(path: Path, run: Run, teacher: Classifier) -> Sample:
 
     AkdError where there is no checkpoint, or none that fits.
     """
-    left = left_by(path, teacher.card, Runtime(torch.device("cpu")))
+    left = left_by(path, teacher, Runtime(torch.device("cpu")))
     if left.made == 0:
         raise AkdError("the run has made no images yet; report on it again in a while")
     if left.made is not None:
