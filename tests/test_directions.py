@@ -16,10 +16,14 @@ from akd.methods.dfad import DFAD
 from akd.methods.plan import shifted
 from akd.networks.taps import Sight, last_linear, tapped
 from akd.objectives import features
+from akd.objectives.logits import most_like
 from akd.objectives.terms import Around, Seen, points
 from akd.replay import called
+from akd.runtime import make_runtime
+from akd.state import State
 from akd.synthesis.exchange import ExchangeState
 from akd.synthesis.maker import Batch, Given
+from akd.synthesis.online import Online
 from akd.synthesis.pictures import pictures
 from akd.synthesis.rounds import Rounds
 from tests.conftest import tiny_classifier
@@ -270,6 +274,33 @@ def test_a_class_map_is_of_the_class_that_the_teacher_sees():
         maps.append(by_hand.flatten(1) / by_hand.flatten(1).norm(dim=1, keepdim=True))
     loss = state.plan.student["activation_map"].loss(Seen(images, labels(8), teacher, student, None))
     assert loss.item() == pytest.approx(((maps[0] - maps[1]) ** 2).sum(1).mean().item(), rel=1e-4)
+
+
+def test_new_pictures_are_asked_for_the_class_that_each_is_most_like():
+    """Each turn until the student learns, then every fourth; what is kept is rounded, so that a class may change."""
+    torch.manual_seed(0)
+    teacher = tiny_classifier()
+    plan = METHODS["akd"](batch_size=64, student_steps=2).plan(teacher.card)
+    state, written = State(plan, teacher, copy.deepcopy(tiny_classifier(seed=1)).requires_grad_(), make_runtime("cpu"), 0), []
+    for _ in run_loop(state, Budget(steps=18)):
+        written.append((state.step, state.pictures.written // 64))
+    last = dict(written)
+    assert [last[step] for step in (1, 6, 8, 9, 10, 15, 16, 17, 18)] == [20, 20, 21, 21, 21, 21, 22, 22, 22]
+    for images, labels in zip(state.pictures.images.split(64)[:20], state.pictures.labels.split(64)[:20], strict=True):
+        near = most_like(teacher(images.float() / 255))
+        assert (near == labels).float().mean() > 0.9 and len(labels.unique()) == 4
+
+
+def test_a_restyler_is_judged_by_the_classes_of_its_pictures():
+    maker, card, judged = Online(restyles=True, latent=8, width=8), tiny_classifier().card, []
+    module, start = maker.build(card), Batch(torch.rand(8, *card.input_size), torch.arange(8) % 4)
+
+    def judge(batch, _progress):
+        judged.append(batch.labels)
+        return (batch.images - 0.9).square().mean(), {}
+
+    made = maker.turn(module, maker.optimiser(module), Given(judge, lambda _: start, 8, 0.0, called))
+    assert torch.equal(judged[0], start.labels) and torch.equal(made.keep.labels, start.labels)
 
 
 def no_pictures(_count):

@@ -32,7 +32,7 @@ from akd.synthesis.maker import Batch, Given
 from akd.synthesis.pictures import pictures
 
 REPORT_EVERY = 50
-RENEW_EVERY = 4  # turns of the maker
+RENEW_EVERY = 4  # turns between new pictures, once the student learns; before, each turn has some
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ def turn_of_maker(eyes: Eyes, progress: float) -> None:
     def judge(batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         return judge_images(eyes, batch, progress)
 
-    if state.pictures is not None and state.step % (RENEW_EVERY * plan.student_steps) == 0:
+    due = state.step % (RENEW_EVERY * plan.student_steps) == 0
+    if state.pictures is not None and (due or not len(state.pictures)):
         more = pictures_for(state.folded, plan.batch_size, state.student.card, state.runtime)
         state.pictures.add(more.images, more.labels)
     with state.runtime.autocast():

@@ -51,6 +51,13 @@ def test_the_logits_are_the_teachers_for_the_images_in_the_file(dreamed, teacher
     assert len(set(table["img"].combine_chunks().field("bytes").to_pylist())) == COUNT
 
 
+def test_what_the_bank_lacks_is_not_made_up_of_copies(run_folder, tmp_path):
+    akd.dream(run_folder, tmp_path / "set.parquet", images=600)
+    images = decoded(pq.read_table(tmp_path / "set.parquet")).flatten(1)
+    nearest = torch.cdist(images, images).fill_diagonal_(9).amin(1) / 8
+    assert (nearest < 2 / 255).float().mean() < 0.1
+
+
 def test_the_schema_is_hugging_faces(dreamed):
     schema = pq.read_schema(dreamed[1])
     assert [str(schema.field(name).type).replace("element", "item") for name in schema.names] == [

@@ -47,7 +47,8 @@ def most_like(logits: Tensor) -> Tensor:
     """For each image [B] the class whose logit is furthest, in deviations over the batch, above its mean over the batch.
 
     A teacher sees the same few classes in most images that are not of its world; here a class that it leans to counts no
-    more than others: what is added to all logits of a class, or of an image, changes nothing.
+    more than others: what is added to all logits of a class, or of an image, changes nothing. Few images tell little apart, and
+    two nothing.
     """
     said = logits - logits.mean(1, keepdim=True)
     return ((said - said.mean(0)) / said.std(0).clamp_min(1e-6)).argmax(1)

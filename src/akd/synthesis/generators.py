@@ -25,7 +25,6 @@ class Generator(nn.Module):
         channels, self.height, self.width = input_size
         doublings = _doublings(input_size)
         self.start = (width, -(-self.height // 2**doublings), -(-self.width // 2**doublings))
-        self.latent = latent
         self.project = nn.Linear(latent, math.prod(self.start))
         blocks: list[nn.Module] = [nn.BatchNorm2d(width)]
         for i in range(doublings):
@@ -109,8 +108,9 @@ class _Asked(nn.Module):
         nn.init.normal_(self.shift.weight, std=APART)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        scale, shift = (table(labels)[:, :, None, None] for table in (self.scale, self.shift))
-        return F.leaky_relu(self.norm(self.conv(x)) * scale + shift, 0.2)
+        x = self.norm(self.conv(x))
+        scale, shift = (table(labels)[:, :, None, None].to(x.dtype) for table in (self.scale, self.shift))
+        return F.leaky_relu(x * scale + shift, 0.2)
 
 
 def _doublings(input_size: tuple[int, int, int]) -> int:
