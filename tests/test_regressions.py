@@ -64,14 +64,15 @@ def test_a_folder_that_is_no_runs_is_left_as_it_was(teacher_folder, tmp_path):
 def test_in_bfloat16_every_step_of_a_turn_sees_the_weights_of_the_step_before(name):
     state = fresh_state(name)
     state = State(state.plan, state.teacher, copy.deepcopy(state.student), Runtime(torch.device("cpu"), torch.bfloat16), 0)
-    values = []
+    values, images, labels = [], torch.rand(8, *state.student.card.input_size), torch.arange(8) % 4
     state.maker_optimiser.register_step_post_hook(lambda *_: values.append(probe().item()))
 
     def probe():
         torch.manual_seed(0)
         module = state.maker
         with torch.no_grad(), state.runtime.autocast():
-            return (module(8).images if name == "akd" else module()).double().sum()
+            made = module(images, labels) if name == "akd" else module()
+            return made.double().sum()
 
     if name == "akd":  # one step a turn is its own; several are what is asked about
         object.__setattr__(state.plan, "maker", replace(state.plan.maker, steps=4))
@@ -381,12 +382,7 @@ def test_the_self_test_refuses_a_maker_whose_images_carry_no_gradient():
     state = fresh_state("dfad")
     real = state.maker.forward
 
-    def cut(count):
-        batch = real(count)
-        batch.images = batch.images.detach().requires_grad_()
-        return batch
-
-    state.maker.forward = cut
+    state.maker.forward = lambda noise: real(noise).detach().requires_grad_()
     with pytest.raises((WiringError, RuntimeError)):
         check_wiring(state)
 
