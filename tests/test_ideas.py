@@ -129,7 +129,8 @@ def test_critics_learn_with_the_maker_alone():
 def test_generators_share_a_batch_and_their_diversity_is_measured():
     state = fresh_state("dfad+generators")
     assert len(state.maker.generators) == 3
-    assert state.maker(torch.randn(16, state.plan.maker.latent)).shape == (16, 1, 8, 8)
+    batch = state.plan.maker.draw(state.maker, state.draw_pictures, 16)
+    assert batch.images.shape == (16, 1, 8, 8) and len(batch.labels) == 16
     (report,) = run(state, 6)
     assert 0 <= report.losses["image/apart"] <= 1.0987
     with pytest.raises(ConfigError, match="dfad"):

@@ -155,10 +155,11 @@ def test_looking_changes_nothing_and_says_what_a_step_costs():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_what_would_take_too_long_is_scaled_up_from_fewer_images(monkeypatch):
+@pytest.mark.parametrize("student_steps", [3, Default().student_steps])
+def test_what_would_take_too_long_is_scaled_up_from_fewer_images(monkeypatch, student_steps):
     monkeypatch.setattr(cost, "PATIENCE", 0.0)
     monkeypatch.setattr(cost, "MEASURED", 0.0)
-    model, method = tiny_classifier(), Default(student_steps=3)
+    model, method = tiny_classifier(), Default(student_steps=student_steps)
     student = build_student(design_student(model, "50%").chosen, model.card)
     found = measure_steps(method, model, student, make_runtime("cpu"))
-    assert (found.batch, found.method_batch, found.steps) == (cost.LEAST, 128, 3)
+    assert (found.batch, found.method_batch, found.steps) == (cost.LEAST, 128, method.student_steps)
